@@ -1,0 +1,50 @@
+# Every target does its own set-up: only git, make, Python >= 3.11 and a package index are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check fmt lint types imports spell lock clean
+
+demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
+	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
+
+test: .venv/.dev  ## all tests
+	$(BIN)/pytest
+
+check: lint types imports spell test  ## what CI runs
+
+fmt: .venv/.dev
+	$(BIN)/ruff format watcher tests bench
+	$(BIN)/ruff check --fix watcher tests bench
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check watcher tests bench
+	$(BIN)/ruff check watcher tests bench
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+imports: .venv/.dev
+	$(BIN)/lint-imports
+
+spell: .venv/.dev
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs watcher config deploy tests --skip '*.gz,tests/data/*,*.svg,*.js'
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python requirements.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+.venv/.dev: .venv/bin/python requirements-dev.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@ .venv/.run
+
+lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index address)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml --group dev -o requirements-dev.txt
+
+clean:
+	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache

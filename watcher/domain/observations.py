@@ -1,0 +1,178 @@
+"""What can be observed of a job, an account or the watcher itself: the only input that rules have.
+
+Numbers are kept as the API gave them: a field that was null or missing is None, a non-finite one is a float NaN or
+infinity. Use `finite` before a comparison or an average: NaN enters neither.
+"""
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Life cycle of a fine-tuning job; a word that this version does not know is UNRECOGNISED and not terminal."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPRESSING = "compressing"
+    UPLOADING = "uploading"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+    USER_ERROR = "user_error"
+    COMPLETED = "completed"
+    UNRECOGNISED = "unrecognised"
+
+    @property
+    def terminal(self) -> bool:
+        return self in _TERMINAL
+
+    @property
+    def waiting(self) -> bool:
+        return self in (Status.PENDING, Status.QUEUED)
+
+
+_TERMINAL = frozenset({Status.CANCELLED, Status.ERROR, Status.USER_ERROR, Status.COMPLETED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the API says of one job. Two are equal when nothing but the passing of time and progress differs.
+
+    The list gives a shorter form than the single job: what it lacks is None, and `merged` fills it from what is known.
+    Times are aware UTC. `total_price_nano` is in nano-dollars. `eta_seconds` is what the API calls
+    `progress.seconds_remaining`: seconds counted from `started_at` of the present stage, not from now.
+    """
+
+    job_id: str
+    at: datetime = field(compare=False)
+    status: Status
+    raw_status: str
+    created_at: datetime | None = None
+    updated_at: datetime | None = field(default=None, compare=False)
+    started_at: datetime | None = None
+    model: str | None = None
+    suffix: str | None = None
+    output_name: str | None = None
+    user_id: str | None = None
+    method: str | None = None
+    training_type: str | None = None
+    from_checkpoint: str | None = None
+    n_epochs: int | None = None
+    n_evals: int | None = None
+    n_checkpoints: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    warmup_ratio: float | None = None
+    lr_scheduler: str | None = None
+    max_grad_norm: float | None = None
+    total_steps: int | None = None
+    eval_steps: int | None = None
+    steps_completed: int | None = field(default=None, compare=False)
+    evals_completed: int | None = field(default=None, compare=False)
+    epochs_completed: int | None = field(default=None, compare=False)
+    queue_depth: int | None = field(default=None, compare=False)
+    eta_seconds: float | None = field(default=None, compare=False)
+    token_count: int | None = None
+    param_count: int | None = None
+    total_price_nano: int | None = None
+    early_stopped: bool | None = None
+    best_step: int | None = None
+    best_metric: float | None = None
+    wandb_url: str | None = None
+
+    def merged(self, known: "Snapshot | None") -> "Snapshot":
+        """This snapshot, with what it does not say taken from an earlier one."""
+        if known is None:
+            return self
+        gaps = {f.name: getattr(known, f.name) for f in fields(self) if getattr(self, f.name) is None}
+        return replace(self, **{name: value for name, value in gaps.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRow:
+    """One training step as logged; `at_ns` is Unix time in nanoseconds, exact. Loss in nats, norm before clipping."""
+
+    step: int
+    at_ns: int
+    loss: float | None
+    grad_norm: float | None = None
+    lr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRow:
+    """One evaluation; `at_ns` is Unix time in nanoseconds, exact."""
+
+    step: int
+    at_ns: int
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of the job's event log. `type` is lower case and free of aliases; `known` is False for a new word."""
+
+    type: str
+    at: datetime
+    message: str = ""
+    level: str | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    token_count: int | None = None
+    checkpoint_path: str | None = None
+    model_path: str | None = None
+    best_step: int | None = None
+    best_metric: float | None = None
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A job that was known is answered with 404."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOutcome:
+    """How one pass over one account went: `reason` is None when the account could be seen."""
+
+    at: datetime
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A word of the API that this version does not know. `what` is status, event or metric."""
+
+    at: datetime
+    what: str
+    word: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something wrong with the watcher itself. `kind` is rule_crash, dead_letter, store, reload or clock.
+
+    `key` tells faults of one kind apart (a rule's name, a target's id). `over` ends it.
+    """
+
+    at: datetime
+    kind: str
+    key: str
+    detail: str
+    over: bool = False
+
+
+Row = TrainRow | EvalRow
+Observation = Snapshot | TrainRow | EvalRow | Event | Gone | SweepOutcome | Drift | Fault
+
+
+def finite(value: float | None) -> float | None:
+    """The value when it is a number that may be compared and averaged, else None."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,242 @@
+"""What the services ask of the outside: provider, store, targets and clock. Adapters live elsewhere and import this."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.messages import Message
+from watcher.domain.observations import Observation, Snapshot
+from watcher.service.records import (
+    AlertQuery,
+    Checkpoint,
+    Identity,
+    JobDetail,
+    JobKey,
+    JobRecord,
+    Listing,
+    Metrics,
+    NewEffect,
+    OutboxCounts,
+    OutboxRow,
+    OutboxState,
+    Proposal,
+    ProposalState,
+    StateRecord,
+    StoredTransition,
+)
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Wall time and monotonic time; only the real one touches the operating system."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Provider(Protocol):
+    """One account at one provider. Every call raises ProviderError and nothing else."""
+
+    async def whoami(self) -> Identity: ...
+
+    async def list_jobs(self) -> Listing: ...
+
+    async def get_job(self, job_id: str) -> JobDetail: ...
+
+    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
+        """Rows with step >= from_step. `last_step` is the newest step known of the job, to size the windows."""
+
+    async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
+        """Newest first."""
+
+    async def cancel(self, job_id: str) -> Snapshot:
+        """One POST, never retried here. ProviderError.maybe_done tells that the server may have taken it."""
+
+    async def delete(self, job_id: str, *, force: bool = False) -> str:
+        """Destroys the job and all its files; the daemon never calls it. Returns the API's message."""
+
+    async def aclose(self) -> None: ...
+
+
+class Target(Protocol):
+    """One place that takes messages: one URL of one receiver. `id` is a keyed hash of the URL, never the URL."""
+
+    id: str
+    receiver: str
+    scheme: str
+    """The kind of service (`slack`, `mailtos`, `console`): safe to show."""
+    counts: bool
+    """False for the console: a delivery there is no proof that anybody was told."""
+
+    async def deliver(self, message: Message) -> None:
+        """Returns when the service took it.
+
+        Raises:
+            DeliveryError: it did not.
+        """
+
+
+class Receivers(Protocol):
+    """The targets that the present configuration has."""
+
+    def targets(self, receiver: str) -> Sequence[Target]:
+        """All targets of a receiver; empty when there is none of that name."""
+
+    def target(self, target_id: str) -> Target | None: ...
+
+    def names(self) -> Sequence[str]: ...
+
+
+class Reads(Protocol):
+    """What can be asked of the store, inside one consistent read."""
+
+    def job(self, key: JobKey) -> JobRecord | None: ...
+
+    def jobs(self, account: str | None = None, *, open_only: bool = False) -> list[JobRecord]:
+        """Newest first by created_at, then by first_seen_at."""
+
+    def find_jobs(self, job_id: str) -> list[JobRecord]:
+        """By exact id, over all accounts."""
+
+    def observations(self, key: JobKey, *, after_seq: int = 0) -> list[tuple[int, Observation]]:
+        """In order of arrival, without rows of superseded attempts."""
+
+    def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
+        """(kind, step, at_ns) of rows with step >= from_step, superseded ones too; kind is `train` or `eval`."""
+
+    def states(self, subject: Subject) -> list[StateRecord]: ...
+
+    def alerts(self, query: AlertQuery) -> list[Alert]:
+        """Newest first."""
+
+    def latest_alerts(self, subject: Subject) -> list[Alert]:
+        """The newest episode of each (rule, kind) on a subject."""
+
+    def alert(self, alert_id: str) -> Alert | None: ...
+
+    def unconsumed(self, limit: int = 500) -> list[StoredTransition]:
+        """Oldest first."""
+
+    def transitions(self, alert_id: str) -> list[StoredTransition]: ...
+
+    def outbox_counts(self, now: datetime) -> OutboxCounts: ...
+
+    def outbox(self, *, states: Iterable[OutboxState] | None = None, limit: int = 500) -> list[OutboxRow]: ...
+
+    def proposal(self, proposal_id: str) -> Proposal | None: ...
+
+    def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
+        """Newest first."""
+
+    def cancels_since(self, since: datetime) -> int:
+        """Proposals whose intent was stored at or after a time, whatever became of them."""
+
+    def meta(self, name: str) -> str | None: ...
+
+
+class Writes(Reads, Protocol):
+    """What can be changed, inside one transaction that commits whole or not at all."""
+
+    def save_job(self, record: JobRecord) -> None:
+        """Insert or replace."""
+
+    def append(self, key: JobKey, first_seq: int, observations: Sequence[Observation]) -> None:
+        """Number them from first_seq on, one by one."""
+
+    def supersede(self, key: JobKey, from_step: int) -> None:
+        """Rows with step >= from_step belong to an attempt that is over; `observations` no longer gives them."""
+
+    def save_states(self, subject: Subject, states: Sequence[StateRecord]) -> None:
+        """Replaces all states of the subject."""
+
+    def save_alert(self, alert: Alert) -> None: ...
+
+    def add_transition(self, transition: Transition, facts: Any = None) -> int: ...  # noqa: ANN401 - JSON
+
+    def consume(self, transition_ids: Sequence[int], now: datetime) -> None: ...
+
+    def enqueue(self, effects: Sequence[NewEffect], now: datetime) -> int:
+        """Returns how many were new."""
+
+    def claim(self, now: datetime, *, busy_lanes: Iterable[str] = (), limit: int = 50) -> list[OutboxRow]:
+        """Marks and returns the oldest open row of each lane that is not busy and whose oldest row is due.
+
+        A lane whose oldest open row waits for its `next_at` gives nothing: order is kept.
+        """
+
+    def finish(self, row_id: int, now: datetime) -> None: ...
+
+    def retry(self, row_id: int, next_at: datetime, error: str) -> None:
+        """Back to due, one attempt more."""
+
+    def park(self, row_id: int, now: datetime, error: str) -> None:
+        """A dead letter: kept, shown, and sent again only by hand."""
+
+    def requeue(self, row_id: int, now: datetime) -> bool:
+        """A dead letter is due again."""
+
+    def readdress(self, row_id: int, targets: Sequence[str]) -> int:
+        """Replace a row whose target is gone by one for each given target; the target is added to its key."""
+
+    def release_claims(self) -> int:
+        """After a crash: claimed rows are due again. Call once, at the start, under the state lock."""
+
+    def add_proposal(self, proposal: Proposal) -> None: ...
+
+    def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:
+        """One conditional update: False, and nothing changed, when its state is not `expected`."""
+
+    def set_keep(self, key: JobKey, *, keep: bool) -> None: ...
+
+    def set_meta(self, name: str, value: str) -> None: ...
+
+
+class Store(Protocol):
+    """A durable store with one writer. Raises StoreError and nothing else for its own faults."""
+
+    async def write(self, work: Callable[[Writes], T]) -> T:
+        """Runs `work` in the writer's thread inside one transaction; an exception from it rolls back and is raised."""
+
+    async def read(self, work: Callable[[Reads], T]) -> T:
+        """Runs `work` in a reader's thread inside one read-only snapshot."""
+
+    async def aclose(self) -> None: ...
+
+
+class Telemetry(Protocol):
+    """Counters for `/metrics`; names and labels are fixed by the adapter."""
+
+    def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None: ...
+
+    def sweep(self, account: str, reason: str | None, seconds: float, rows: int) -> None: ...
+
+    def alert(self, rule: str, reason: str) -> None: ...
+
+    def notification(self, receiver: str, outcome: str) -> None: ...
+
+    def cancel(self, outcome: str) -> None: ...
+
+    def fault(self, kind: str) -> None: ...
+
+
+class NoTelemetry:
+    """Counts nothing: for one-off commands."""
+
+    def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None: ...
+
+    def sweep(self, account: str, reason: str | None, seconds: float, rows: int) -> None: ...
+
+    def alert(self, rule: str, reason: str) -> None: ...
+
+    def notification(self, receiver: str, outcome: str) -> None: ...
+
+    def cancel(self, outcome: str) -> None: ...
+
+    def fault(self, kind: str) -> None: ...

@@ -1,0 +1,227 @@
+"""The values that cross the ports: what the provider answers and what the store keeps."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from watcher.domain.alerts import Transition
+from watcher.domain.observations import Drift, Event, Row, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose key it is, as far as the API says."""
+
+    project_id: str | None = None
+    project_name: str | None = None
+    organization: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The jobs of one account. `bad` counts entries that could not be read at all; `bad_ids` those with an id."""
+
+    jobs: tuple[Snapshot, ...]
+    drift: tuple[Drift, ...] = ()
+    bad: int = 0
+    bad_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail:
+    """One job whole: its snapshot and its event log, oldest first."""
+
+    snapshot: Snapshot
+    events: tuple[Event, ...]
+    drift: tuple[Drift, ...] = ()
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Rows in the order of the answer (usually by time). `bad` counts rows without a usable step."""
+
+    rows: tuple[Row, ...]
+    drift: tuple[Drift, ...] = ()
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """One saved checkpoint; `reference` is what `from_checkpoint` takes (`ft-id:step`, `ft-id` for the final)."""
+
+    step: int | None
+    type: str
+    created_at: datetime | None
+    path: str
+    reference: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """A job of an account: ids are unique within one."""
+
+    account: str
+    job_id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class JobRecord:
+    """What is kept of a job beside its observations, states and alerts. JSON fields are what `codec.encode` gives.
+
+    `last_seq` is the number of its newest observation, `saved_seq` the number up to which the saved rule states have
+    folded. `closed` is set when a terminal job's late events are in (or it was silent from the start): it is not
+    visited any more. `keep` is a veto: never cancelled.
+    """
+
+    key: JobKey
+    selection: str
+    snapshot: Snapshot
+    listed: Snapshot | None = None
+    first_seen_at: datetime
+    first_running_at: datetime | None = None
+    ended_at: datetime | None = None
+    closed: bool = False
+    silent: bool = False
+    keep: bool = False
+    gone: bool = False
+    health: str = "waiting"
+    last_seq: int = 0
+    saved_seq: int = 0
+    feed: Any = None
+    detail_at: datetime | None = None
+    updated_at: datetime | None = None
+    successor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRecord:
+    """One rule's state on one subject; `fingerprint` changes with the rule's version and settings."""
+
+    rule: str
+    fingerprint: str
+    state: Any
+
+
+class Effect(StrEnum):
+    """What the dispatcher can do."""
+
+    NOTIFY = "notify"
+    CANCEL = "cancel"
+
+
+class OutboxState(StrEnum):
+    """due → claimed → done, or back to due with a later `next_at`, or parked as a dead letter."""
+
+    DUE = "due"
+    CLAIMED = "claimed"
+    DONE = "done"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEffect:
+    """An effect to be performed. `key` is unique: enqueuing the same key again does nothing.
+
+    `lane` orders: rows of one lane are performed one by one, oldest first (a target's id, or `cancel:<account>`).
+    `payload` is JSON: a Message for a notification, the proposal's id for a cancel.
+    """
+
+    key: str
+    effect: Effect
+    lane: str
+    receiver: str = ""
+    target: str = ""
+    payload: Any = None
+    next_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """An effect in the store. `id` grows with time; times are aware UTC."""
+
+    id: int
+    key: str
+    effect: Effect
+    lane: str
+    receiver: str
+    target: str
+    payload: Any
+    state: OutboxState
+    attempts: int
+    created_at: datetime
+    next_at: datetime
+    claimed_at: datetime | None = None
+    done_at: datetime | None = None
+    error: str = ""
+
+
+class ProposalState(StrEnum):
+    """proposed → vetoed, withdrawn, or requested → confirmed, overtaken, failed."""
+
+    PROPOSED = "proposed"
+    VETOED = "vetoed"
+    WITHDRAWN = "withdrawn"
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    OVERTAKEN = "overtaken"
+    FAILED = "failed"
+
+    @property
+    def open(self) -> bool:
+        return self in (ProposalState.PROPOSED, ProposalState.REQUESTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One auto-cancel. `requested_at` is the stored intent, written before the POST; `posted_at` after it."""
+
+    id: str
+    key: JobKey
+    alert_id: str
+    rule: str
+    kind: str
+    mode: str
+    state: ProposalState
+    proposed_at: datetime
+    step: int | None = None
+    reason: str = ""
+    deadline_at: datetime | None = None
+    requested_at: datetime | None = None
+    posted_at: datetime | None = None
+    ended_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTransition:
+    """A transition as the router finds it; `facts` is the job as it was then (see `service/facts.py`)."""
+
+    id: int
+    transition: Transition
+    facts: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxCounts:
+    """How full the outbox is. `oldest_due_at` is the `next_at` of the oldest row that is due by now."""
+
+    due: int = 0
+    waiting: int = 0
+    claimed: int = 0
+    done: int = 0
+    dead: int = 0
+    oldest_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertQuery:
+    """Filters of a listing; None means any."""
+
+    account: str | None = None
+    job_id: str | None = None
+    firing_only: bool = False
+    since: datetime | None = None
+    limit: int = 1000
