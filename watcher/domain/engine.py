@@ -1,0 +1,259 @@
+"""The fold over one subject: every observation goes through every rule that sees it, and verdicts step the alerts.
+
+The daemon and `watcher replay` both run this, row by row, so the size of batches, restarts and repetitions change
+nothing. The caller owns order and persistence (see `feed.py`), and is told of each rule that crashed.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from watcher.domain import codec
+from watcher.domain.alerts import (
+    Alert,
+    AlertState,
+    Subject,
+    Transition,
+    TransitionReason,
+    fire,
+    resolve,
+)
+from watcher.domain.observations import EvalRow, Observation, TrainRow
+from watcher.domain.rule import Rule
+from watcher.domain.verdicts import Breach, Clear, Finding, Unknown, Verdict
+
+REBUILDING = Unknown("rebuilding")
+NOT_JUDGED = Unknown("not judged yet")
+CRASHED = Unknown("rule crashed")
+
+AlertKey = tuple[str, str]
+"""(rule, kind)."""
+
+
+def fingerprint(rule: Rule) -> str:
+    """Changes with the rule's version and each of its settings: a stored state of another fingerprint is rebuilt."""
+    return hashlib.sha256(f"{rule.version}:{rule!r}".encode()).hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class Cell:
+    """One rule on one subject."""
+
+    rule: Rule
+    fingerprint: str
+    state: Any
+    verdict: Verdict = NOT_JUDGED
+    crash: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return not self.crash and self.verdict is not REBUILDING
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A rule raised: which one, on what, and the exception's type."""
+
+    rule: str
+    subject: Subject
+    error: BaseException
+
+
+@dataclass(slots=True)
+class Fold:
+    """All rules on one subject, and the newest episode of each alert.
+
+    `confirmations` counts, for each alert, the sweeps with fresh data in which its finding held: the cancel policy asks
+    for two. It is not kept over a restart, which costs one sweep and can never cancel too early.
+    """
+
+    subject: Subject
+    cells: list[Cell]
+    alerts: dict[AlertKey, Alert] = field(default_factory=dict)
+    last_step: int | None = None
+    confirmations: dict[AlertKey, int] = field(default_factory=dict)
+    crashes: list[Crash] = field(default_factory=list)
+    _held: dict[AlertKey, int] = field(default_factory=dict)
+    _seeing: dict[type, list[Cell]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, subject: Subject, rules: Sequence[Rule]) -> "Fold":
+        """A fold that has observed nothing."""
+        return cls(subject, [Cell(rule, fingerprint(rule), rule.start()) for rule in rules])
+
+    # --- observing ---
+
+    def observe(self, observation: Observation, now: datetime) -> list[Transition]:
+        """One observation through every rule that sees it, each judged after it."""
+        cells = self._cells_seeing(type(observation))
+        self._note_step(observation)
+        told: list[Transition] = []
+        for cell in cells:
+            if cell.usable and self._fold(cell, observation):
+                self._judge(cell, now, told)
+        return told
+
+    def observe_silently(self, observations: Iterable[Observation]) -> None:
+        """History: states change, nothing is judged and no alert changes. Follow it with `judge_all`."""
+        for observation in observations:
+            self._note_step(observation)
+            for cell in self._cells_seeing(type(observation)):
+                if cell.usable:
+                    self._fold(cell, observation)
+
+    def judge_all(self, now: datetime, *, timed_only: bool = False) -> list[Transition]:
+        """Every verdict as of now: after history was folded, and at the end of a sweep for rules that watch time."""
+        told: list[Transition] = []
+        for cell in self.cells:
+            if cell.usable and (cell.rule.timed or not timed_only):
+                self._judge(cell, now, told)
+        return told
+
+    def restart(self, step: int, kept: Iterable[Observation]) -> None:
+        """A new attempt from `step`, or a late row: rules fold again over what is kept; alerts that fired stay.
+
+        A firing alert is then held until the new attempt has passed the step at which it fired: before that its rule
+        can't have seen what made it fire.
+        """
+        for key, alert in self.alerts.items():
+            if alert.state is AlertState.FIRING and alert.step is not None and alert.step >= step:
+                self._held[key] = alert.step
+        self.last_step = None
+        for cell in self.cells:
+            if cell.usable:
+                cell.state = cell.rule.start()
+                cell.verdict = NOT_JUDGED
+        self.observe_silently(kept)
+
+    def rebuild(self, rules: set[str], history: Iterable[Observation]) -> None:
+        """Fold the named rules anew over the whole history; they are judged with the next observation or sweep."""
+        cells = [cell for cell in self.cells if cell.rule.name in rules]
+        for cell in cells:
+            cell.state, cell.verdict = cell.rule.start(), NOT_JUDGED
+        for observation in history:
+            for cell in cells:
+                if cell.usable and isinstance(observation, cell.rule.sees):
+                    self._fold(cell, observation)
+        for cell in cells:
+            for key in [k for k in self.confirmations if k[0] == cell.rule.name]:
+                del self.confirmations[key]
+
+    def confirm(self) -> None:
+        """A sweep with fresh data is over: count it for every finding that holds, start again for those that do not."""
+        holding = {(cell.rule.name, f.kind) for cell in self.cells for f in _findings(cell.verdict)}
+        self.confirmations = {key: self.confirmations.get(key, 0) + 1 for key in holding}
+
+    # --- asking ---
+
+    def finding(self, key: AlertKey) -> Finding | None:
+        """What the rule finds now, or None when it is clear or unknown."""
+        rule, kind = key
+        for cell in self.cells:
+            if cell.rule.name == rule:
+                return next((f for f in _findings(cell.verdict) if f.kind == kind), None)
+        return None
+
+    def firing(self) -> list[Alert]:
+        """Alerts that are firing, oldest first."""
+        return sorted((a for a in self.alerts.values() if a.state is AlertState.FIRING), key=lambda a: a.starts_at)
+
+    def close(self, now: datetime, note: str) -> list[Transition]:
+        """The subject is not watched any more: every firing alert is over."""
+        return [self._resolve(key, now, note) for key in list(self.alerts) if self._is_firing(key)]
+
+    def adopt(self, alerts: Iterable[Alert], now: datetime) -> list[Transition]:
+        """Take over stored alerts. One whose rule is not configured any more is over."""
+        names = {cell.rule.name for cell in self.cells}
+        told = []
+        for alert in alerts:
+            self.alerts[alert.rule, alert.kind] = alert
+            if alert.rule not in names and alert.state is AlertState.FIRING:
+                told.append(self._resolve((alert.rule, alert.kind), now, "the rule was removed from the configuration"))
+        return told
+
+    # --- state ---
+
+    def dump(self) -> list[tuple[str, str, Any]]:
+        """(rule, fingerprint, JSON state) of each rule whose state can be trusted."""
+        return [(c.rule.name, c.fingerprint, codec.encode(c.state)) for c in self.cells if c.usable]
+
+    def load(self, states: Iterable[tuple[str, str, Any]]) -> set[str]:
+        """Take over stored states; returns the rules that must be rebuilt from history, whose verdict is unknown."""
+        stored = {(rule, mark): state for rule, mark, state in states}
+        stale = set()
+        for cell in self.cells:
+            state = stored.get((cell.rule.name, cell.fingerprint))
+            if state is None:
+                cell.verdict = REBUILDING
+                stale.add(cell.rule.name)
+            else:
+                cell.state = codec.decode(type(cell.state), state)
+        return stale
+
+    # --- inside ---
+
+    def _note_step(self, observation: Observation) -> None:
+        if isinstance(observation, TrainRow | EvalRow) and (
+            self.last_step is None or observation.step > self.last_step
+        ):
+            self.last_step = observation.step
+
+    def _cells_seeing(self, kind: type) -> list[Cell]:
+        if kind not in self._seeing:
+            self._seeing[kind] = [cell for cell in self.cells if issubclass(kind, cell.rule.sees)]
+        return self._seeing[kind]
+
+    def _fold(self, cell: Cell, observation: Observation) -> bool:
+        try:
+            cell.rule.observe(cell.state, observation)
+        except Exception as error:  # noqa: BLE001 - a rule that raises blinds itself on this subject, nothing else
+            self._crashed(cell, error)
+            return False
+        return True
+
+    def _judge(self, cell: Cell, now: datetime, told: list[Transition]) -> None:
+        try:
+            verdict = cell.rule.judge(cell.state, now)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._crashed(cell, error)
+            return
+        if verdict is cell.verdict and not self._held:
+            return
+        cell.verdict = verdict
+        if not isinstance(verdict, Unknown):
+            self._step(cell.rule.name, verdict, now, told)
+
+    def _step(self, rule: str, verdict: Breach | Clear, now: datetime, told: list[Transition]) -> None:
+        findings = {f.kind: f for f in _findings(verdict)}
+        for kind, finding in findings.items():
+            self._held.pop((rule, kind), None)
+            if not self._is_firing((rule, kind)):
+                alert = fire(self.alerts.get((rule, kind)), finding, subject=self.subject, rule=rule, now=now)
+                self.alerts[rule, kind] = alert
+                told.append(Transition(alert=alert, reason=TransitionReason.FIRST, at=now))
+        for key in [k for k in self.alerts if k[0] == rule and k[1] not in findings and self._is_firing(k)]:
+            if key in self._held and (self.last_step is None or self.last_step <= self._held[key]):
+                continue
+            told.append(self._resolve(key, now, "no longer found"))
+
+    def _resolve(self, key: AlertKey, now: datetime, note: str) -> Transition:
+        self._held.pop(key, None)
+        self.confirmations.pop(key, None)
+        alert = resolve(self.alerts[key], now)
+        self.alerts[key] = alert
+        return Transition(alert=alert, reason=TransitionReason.RESOLVED, at=now, note=note)
+
+    def _is_firing(self, key: AlertKey) -> bool:
+        alert = self.alerts.get(key)
+        return alert is not None and alert.state is AlertState.FIRING
+
+    def _crashed(self, cell: Cell, error: Exception) -> None:
+        cell.crash = type(error).__name__
+        cell.verdict = CRASHED
+        self.crashes.append(Crash(cell.rule.name, self.subject, error))
+
+
+def _findings(verdict: Verdict) -> tuple[Finding, ...]:
+    return verdict.findings if isinstance(verdict, Breach) else ()

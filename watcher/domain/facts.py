@@ -1,0 +1,36 @@
+"""What a message, a route and a page need to know of a job at the moment of a transition: plain and small."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """A job as it was when something happened. Text is as the API gave it: untrusted.
+
+    `price_nano` is in nano-dollars, `last_loss` and `best_eval` in nats where finite, `sparkline` block characters.
+    `cancel` says in a sentence what the cancel policy will do about it, or is empty.
+    """
+
+    account: str
+    job_id: str
+    selection: str = ""
+    model: str = ""
+    suffix: str = ""
+    user_id: str = ""
+    status: str = ""
+    health: str = ""
+    step: int | None = None
+    total_steps: int | None = None
+    last_loss: float | None = None
+    best_eval: float | None = None
+    best_eval_step: int | None = None
+    price_nano: int | None = None
+    checkpoint_step: int | None = None
+    sparkline: str = ""
+    link: str = ""
+    cancel: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name that people know it by: the suffix, else the id."""
+        return self.suffix or self.job_id

@@ -1,0 +1,69 @@
+"""Where a row belongs: new, a repetition, the start of another attempt, or late."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watcher.domain.observations import EvalRow, Row, TrainRow
+
+
+class Arrival(StrEnum):
+    """What a row is against those that came before it."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    ATTEMPT = "attempt"
+    """A newer timestamp on an older step: the job went back; what it had logged from this step on is over."""
+    LATE = "late"
+    """An older timestamp on an older step: a row that was held up; rules fold again with it in its place."""
+
+
+@dataclass(slots=True)
+class Feed:
+    """The newest row of each kind. Train rows and eval rows are ordered apart: an eval may come after later steps."""
+
+    train: TrainRow | None = None
+    eval: EvalRow | None = None
+
+    def classify(self, row: Row) -> Arrival:
+        """What the row is; changes nothing."""
+        last = self.train if isinstance(row, TrainRow) else self.eval
+        if last is None or row.step > last.step:
+            return Arrival.NEW
+        if row.step == last.step:
+            return Arrival.DUPLICATE if _same(row, last) else Arrival.NEW
+        return Arrival.ATTEMPT if row.at_ns > last.at_ns else Arrival.LATE
+
+    def take(self, row: Row) -> None:
+        """The row is now the newest of its kind, unless it is late."""
+        if isinstance(row, TrainRow):
+            if self.train is None or row.step >= self.train.step:
+                self.train = row
+        elif self.eval is None or row.step >= self.eval.step:
+            self.eval = row
+
+    def restart(self, kept: list[Row]) -> None:
+        """Only the given rows still count."""
+        self.train = self.eval = None
+        for row in kept:
+            self.take(row)
+
+
+def _same(row: Row, other: Row) -> bool:
+    """Whether two rows of one step say the same, whenever they were logged (NaN equals NaN here)."""
+    if isinstance(row, TrainRow) and isinstance(other, TrainRow):
+        mine, theirs = (row.loss, row.grad_norm, row.lr), (other.loss, other.grad_norm, other.lr)
+    else:
+        mine, theirs = (row.loss, None, None), (other.loss, None, None)
+    return repr(mine) == repr(theirs)
+
+
+def arrival_order(rows: list[Row]) -> list[Row]:
+    """The rows of one answer as they were logged: by timestamp where every row has one, else as they came."""
+    if all(row.at_ns for row in rows):
+        return sorted(rows, key=lambda row: row.at_ns)
+    return rows
+
+
+def step_order(rows: list[Row]) -> list[Row]:
+    """Rows of one attempt in their proper places: by step, train before eval."""
+    return sorted(rows, key=lambda row: (row.step, isinstance(row, EvalRow)))
