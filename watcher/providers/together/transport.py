@@ -1,0 +1,257 @@
+"""One account's way to the API: a paced exchange with a deadline and a size limit, and the tries of one call.
+
+The retry loop is ours and not stamina's: stamina sleeps on the event loop's clock and measures its budget on the
+machine's, neither of which can be replaced, so a wait that the server asked for could be tested only by waiting.
+"""
+
+import asyncio
+import json
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+from pydantic_core import from_json
+
+from watcher import __version__
+from watcher.providers.together import failures, wire
+from watcher.providers.together.pace import Pace
+from watcher.service.errors import ConfigError, ProviderError
+from watcher.service.ports import Clock, Telemetry
+
+Query = Mapping[str, str]
+
+_MAX_REDIRECTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How hard and how long one account is asked.
+
+    `timeout` is the seconds from connecting to the last byte of one exchange, `retry_budget` the seconds after the
+    first try within which another may start, `attempts` all tries of one call together. `backoff` and `max_backoff`
+    are the ceilings in seconds of the first and of any random wait. `max_body` is bytes after unpacking, `window` the
+    steps asked for at once.
+    """
+
+    per_second: float = 10.0
+    burst: int = 10
+    concurrency: int = 8
+    timeout: float = 30.0
+    attempts: int = 3
+    retry_budget: float = 8.0
+    backoff: float = 0.5
+    max_backoff: float = 4.0
+    max_body: int = 32 * 1024 * 1024
+    window: int = 5000
+
+
+class AnswerTooLargeError(ProviderError):
+    """The body went over `Limits.max_body` and was not read further."""
+
+
+def any_up_to(ceiling: float) -> float:
+    """Full jitter: two watchers that failed together don't come back together."""
+    return random.uniform(0.0, ceiling)  # noqa: S311 - spreads load, hides nothing
+
+
+def root_of(base_url: str) -> str:
+    """The base URL without `/v1` and slashes at its end: one SDK wants it with, the other without.
+
+    Raises:
+        ConfigError: it is no http(s) URL, or holds credentials; the message does not show it.
+    """
+    try:
+        url = httpx.URL(base_url.strip())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise ConfigError("base_url: expected http(s)://host[:port][/path] without credentials")
+    path = url.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
+
+
+def headers_of(api_key: str) -> dict[str, str]:
+    """What every request carries.
+
+    Raises:
+        ConfigError: the key can't stand in a header (a secret file often ends in a line feed, which is taken off).
+    """
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError("api_key: expected one word of printable ASCII")
+    return {
+        "Authorization": f"Bearer {key}",
+        "Accept": "application/json",
+        "User-Agent": f"watcher/{__version__}",
+    }
+
+
+def http_client(headers: Mapping[str, str], limits: Limits) -> httpx.AsyncClient:
+    """A client over aiohttp's connections. Certificates and proxies come from the usual variables.
+
+    No transport is handed in: httpx would then ignore HTTPS_PROXY, HTTP_PROXY and NO_PROXY. This subclass of its
+    client makes the same transport by itself, one for each proxy as well.
+
+    Raises:
+        ConfigError: SSL_CERT_FILE or SSL_CERT_DIR can't be read, or a proxy variable is no usable URL.
+    """
+    try:
+        return HttpxAiohttpClient(
+            headers=dict(headers),
+            verify=httpx.create_ssl_context(),  # once: making one takes milliseconds, and each proxy would make its own
+            timeout=httpx.Timeout(limits.timeout, pool=None),
+            limits=httpx.Limits(max_connections=limits.concurrency, keepalive_expiry=20.0),
+            follow_redirects=False,
+        )
+    except (OSError, ssl.SSLError, ValueError, httpx.InvalidURL) as exc:
+        raise ConfigError("environment: SSL_CERT_FILE, SSL_CERT_DIR or a proxy variable can't be used") from exc
+
+
+class Caller:
+    """Makes calls: `get` tries again within the limits, `effect` never does."""
+
+    def __init__(
+        self,
+        account: str,
+        http: httpx.AsyncClient,
+        clock: Clock,
+        telemetry: Telemetry,
+        limits: Limits,
+        *,
+        jitter: Callable[[float], float] = any_up_to,
+    ) -> None:
+        self._account = account
+        self._http = http
+        self._clock = clock
+        self._telemetry = telemetry
+        self._limits = limits
+        self._jitter = jitter
+        self._pace = Pace(clock, per_second=limits.per_second, burst=limits.burst, concurrency=limits.concurrency)
+
+    async def get(self, call: str, url: str, params: Query | None = None) -> Mapping[str, object]:
+        """The JSON object that a GET answers.
+
+        Raises:
+            ProviderError: after the last try, or at once when waiting does not help or would take too long.
+        """
+        started, tries = self._clock.monotonic(), 0
+        while True:
+            try:
+                return await self._counted(call, "GET", url, params or {})
+            except ProviderError as exc:
+                tries += 1
+                wait = self._wait(exc, tries)
+                late = self._clock.monotonic() - started + wait > self._limits.retry_budget
+                if not exc.retryable or tries >= self._limits.attempts or late:
+                    raise
+                if exc.retry_after is not None:
+                    self._pace.hold(exc.retry_after)
+            await self._clock.sleep(wait)
+
+    async def effect(self, call: str, method: str, url: str, params: Query | None = None) -> Mapping[str, object]:
+        """The JSON object that a call answers which changes something: one try.
+
+        Raises:
+            ProviderError: `maybe_done` tells that it may have been done all the same.
+        """
+        return await self._counted(call, method, url, params or {})
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    def _wait(self, exc: ProviderError, tries: int) -> float:
+        """Seconds before the next try: what the server asked for, else anything up to a ceiling that doubles."""
+        if exc.retry_after is not None:
+            return exc.retry_after
+        return self._jitter(min(self._limits.backoff * 2 ** (tries - 1), self._limits.max_backoff))
+
+    async def _counted(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
+        """One paced exchange, counted under its outcome."""
+        async with self._pace.slots:
+            await self._pace.turn()
+            started, outcome = self._clock.monotonic(), "ok"
+            try:
+                return await self._exchange(call, method, url, params)
+            except ProviderError as exc:
+                outcome = exc.reason.value
+                raise
+            except BaseException:
+                outcome = "aborted"
+                raise
+            finally:
+                seconds = self._clock.monotonic() - started
+                self._telemetry.api_request(self._account, call, outcome, seconds)
+
+    async def _exchange(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
+        effect = method != "GET"
+        try:
+            # httpx bounds each read, so a server that drips bytes would hold the call for ever
+            async with asyncio.timeout(self._limits.timeout):
+                request = self._http.build_request(method, url, params=params or None)
+                return await self._answer(call, request, effect=effect)
+        except failures.FAILURES as exc:
+            raise failures.of_exception(call, exc, effect=effect) from exc
+
+    async def _answer(self, call: str, request: httpx.Request, *, effect: bool) -> Mapping[str, object]:
+        """Sends, follows the few redirects that stay on the host, and reads the body of a 2xx."""
+        hops = 0
+        while True:
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.is_success:
+                    return decoded(call, response, await self._body(call, response, effect=effect), effect=effect)
+                onward = response.next_request
+                hops += 1
+                if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(request.url, onward.url):
+                    now = self._clock.now()
+                    raise failures.of_status(call, response.status_code, response.headers, now, effect=effect)
+                request = onward  # the key goes where it was sent before, never to another host
+            finally:
+                await response.aclose()
+
+    async def _body(self, call: str, response: httpx.Response, *, effect: bool) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > self._limits.max_body:
+                error = failures.of_payload(call, "the answer is too large", effect=effect)
+                raise AnswerTooLargeError(error.reason, str(error), maybe_done=effect)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
+    return (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+
+
+def decoded(call: str, response: httpx.Response, body: bytes, *, effect: bool) -> Mapping[str, object]:
+    """The object in a 2xx body. The edge in front of the API answers 200 with a page at times.
+
+    Raises:
+        ProviderError: it is a page, no JSON, or JSON of another shape.
+    """
+    if response.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
+        raise failures.of_payload(call, "the answer is a web page", effect=effect)
+    try:
+        value = _parsed(body)
+    except (ValueError, RecursionError) as exc:
+        raise failures.of_payload(call, "the answer is not JSON", effect=effect) from exc
+    if not isinstance(value, dict):
+        raise failures.of_payload(call, "the answer is not an object", effect=effect)
+    return wire.record(value)
+
+
+def _parsed(body: bytes) -> object:
+    """JSON with bare NaN and Infinity, as the API may write them.
+
+    The fast parser refuses a whole list for half a surrogate pair or a wrong byte in one job's name; the slow one
+    does not.
+    """
+    try:
+        value: object = from_json(body, allow_inf_nan=True)
+    except ValueError:
+        value = json.loads(body.decode("utf-8-sig", "replace"))
+    return value
