@@ -1,0 +1,1 @@
+"""Tells people: message formats, targets behind Apprise, and the console."""

@@ -1,0 +1,136 @@
+"""What all formats share: cleaning hostile text, the words for a reason, and fitting a message into a limit."""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urlsplit
+
+from watcher.domain.alerts import TransitionReason
+from watcher.domain.messages import Message
+
+TITLE_LIMIT = 120
+BODY_LIMIT = 3500
+ELLIPSIS = "…"
+
+_WHAT_LIMIT = 1000
+_ACTION_LIMIT = 600
+_LABEL_LIMIT = 60
+_VALUE_LIMIT = 300
+_SPARKLINE_LIMIT = 80
+_FACTS_LIMIT = 24
+_LINK_LIMIT = 500
+_SHORTEST = 40
+
+PHRASES = {
+    TransitionReason.FIRST: "",
+    TransitionReason.RESOLVED: "Resolved",
+    TransitionReason.WOULD_CANCEL: "Would cancel",
+    TransitionReason.CANCEL_REFUSED: "Not cancelled",
+    TransitionReason.CANCEL_REQUESTED: "Cancelling",
+    TransitionReason.CANCELLED: "Cancelled",
+    TransitionReason.CANCEL_OVERTAKEN: "Ended before the cancel",
+    TransitionReason.CANCEL_FAILED: "Cancel failed",
+    TransitionReason.CANCEL_VETOED: "Cancel vetoed",
+    TransitionReason.CANCEL_WITHDRAWN: "Cancel withdrawn",
+}
+"""What a title starts with, so that a lock screen tells the news first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A message cleaned for display: no control characters and no line breaks inside a part, but not yet escaped."""
+
+    title: str
+    what: str
+    facts: tuple[tuple[str, str], ...]
+    left_out: int
+    sparkline: str
+    action: str
+    link: str
+    key: str
+
+    def shorter(self) -> "Parts | None":
+        """The same with a little less in it: facts go first, from the end; None when nothing is left to drop."""
+        if self.facts:
+            return replace(self, facts=self.facts[:-1], left_out=self.left_out + 1)
+        if self.left_out:
+            return replace(self, left_out=0)
+        if len(self.what) > _SHORTEST:
+            return replace(self, what=cut(self.what, len(self.what) * 3 // 4))
+        if len(self.action) > _SHORTEST:
+            return replace(self, action=cut(self.action, len(self.action) * 3 // 4))
+        if self.sparkline or self.link:
+            return replace(self, sparkline="", link="")
+        return None
+
+
+def clean(text: str, limit: int) -> str:
+    """One line that can't move the cursor, reorder its neighbours, hide characters or fail to encode."""
+    shown = "".join(_shown(char) for char in text[: limit * 4])
+    return cut(" ".join(shown.split()), limit)
+
+
+def _shown(char: str) -> str:
+    category = unicodedata.category(char)
+    if char in "\t\n\r\v\f" or category in {"Zl", "Zp"}:
+        return " "
+    # Controls, invisible formatting (bidi overrides, zero-width characters, tags) and lone surrogates.
+    return "" if category in {"Cc", "Cf", "Cs"} else char
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters; what was cut shows as an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + ELLIPSIS
+
+
+def title(message: Message) -> str:
+    """One line of at most 120 characters. Anything but a first telling starts with what happened."""
+    text = clean(message.title, TITLE_LIMIT)
+    phrase = PHRASES[message.reason]
+    if not phrase or text.casefold().startswith(phrase.casefold()):
+        return text
+    return cut(f"{phrase}: {text.removeprefix(f'[{message.severity}] ')}", TITLE_LIMIT)
+
+
+def parts(message: Message) -> Parts:
+    """All that is shown, cleaned and within its own limits."""
+    facts = tuple((clean(label, _LABEL_LIMIT), clean(value, _VALUE_LIMIT)) for label, value in message.facts)
+    return Parts(
+        title=title(message),
+        what=clean(message.what, _WHAT_LIMIT),
+        facts=facts[:_FACTS_LIMIT],
+        left_out=len(facts[_FACTS_LIMIT:]),
+        sparkline=clean(message.sparkline, _SPARKLINE_LIMIT),
+        action=clean(message.action, _ACTION_LIMIT),
+        link=safe_link(message.link),
+        key=clean(message.key, BODY_LIMIT),
+    )
+
+
+def safe_link(link: str) -> str:
+    """A web address with nothing in it that any markup could read, or nothing."""
+    if len(link) > _LINK_LIMIT or urlsplit_scheme(link) not in {"http", "https"}:
+        return ""
+    return quote(link, safe=":/?#@!$&+,;=%~")
+
+
+def urlsplit_scheme(link: str) -> str:
+    """The scheme of an address, or nothing when it is none."""
+    try:
+        return urlsplit(link).scheme
+    except ValueError:
+        return ""
+
+
+def fit(message: Message, render: Callable[[Parts], str], limit: int) -> str:
+    """The longest rendering within `limit`. The line with the key is never dropped, even when it alone is too long."""
+    shown = parts(message)
+    text = render(shown)
+    while len(text) > limit and (less := shown.shorter()) is not None:
+        shown, text = less, render(less)
+    return text
+
+
+def left_out_note(shown: Parts) -> str:
+    """A sentence on facts that had no room, or nothing."""
+    return f"{ELLIPSIS} and {shown.left_out} more" if shown.left_out else ""
