@@ -1,0 +1,211 @@
+"""The reads of the port, as statements on one connection inside one transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Executable, and_, bindparam, case, func, select
+from sqlalchemy.engine import CursorResult
+
+from watcher.domain.alerts import Alert, AlertState, Subject
+from watcher.domain.observations import Observation
+from watcher.service.errors import StoreError
+from watcher.service.records import (
+    AlertQuery,
+    JobKey,
+    JobRecord,
+    OutboxCounts,
+    OutboxRow,
+    OutboxState,
+    Proposal,
+    ProposalState,
+    StateRecord,
+    StoredTransition,
+)
+from watcher.store import rows, schema
+from watcher.store.series import from_row
+from watcher.store.values import load, micros, moment_or_none
+
+_jobs, _alerts, _outbox, _proposals = schema.jobs.c, schema.alerts.c, schema.outbox.c, schema.proposals.c
+_obs, _states, _transitions, _meta = schema.observations.c, schema.rule_states.c, schema.transitions.c, schema.meta.c
+
+_THIS_JOB = and_(_jobs.account == bindparam("account"), _jobs.job_id == bindparam("job_id"))
+_JOB = select(schema.jobs).where(_THIS_JOB)
+_JOB_ID = select(_jobs.id).where(_THIS_JOB)
+_JOBS = select(schema.jobs).order_by(
+    func.coalesce(_jobs.created_at, _jobs.first_seen_at).desc(), _jobs.first_seen_at.desc(), _jobs.id.desc()
+)
+_OBSERVATIONS = (
+    select(_obs.seq, _obs.kind, _obs.step, _obs.at_ns, _obs.loss, _obs.grad_norm, _obs.lr, _obs.flags, _obs.payload)
+    .where(_obs.job == bindparam("job"), _obs.seq > bindparam("after"), _obs.superseded.is_(False))
+    .order_by(_obs.seq)
+)
+_ROW_KEYS = (
+    select(_obs.kind, _obs.step, _obs.at_ns)
+    .where(_obs.job == bindparam("job"), _obs.step >= bindparam("from_step"))
+    .order_by(_obs.step, _obs.kind, _obs.at_ns)
+)
+_STATES = (
+    select(_states.rule, _states.fingerprint, _states.state)
+    .where(_states.subject == bindparam("subject"))
+    .order_by(_states.id)
+)
+_ALERTS = select(schema.alerts).order_by(_alerts.starts_at.desc(), _alerts.seq.desc()).limit(bindparam("limit"))
+_ALERT = select(schema.alerts).where(_alerts.id == bindparam("id"))
+_newer = schema.alerts.alias("newer")
+_LATEST = (
+    select(schema.alerts)
+    .where(
+        _alerts.account == bindparam("account"),
+        _alerts.job_id == bindparam("job_id"),
+        _alerts.subject_kind == bindparam("kind"),
+        ~select(_newer.c.seq)
+        .where(
+            _newer.c.account == _alerts.account,
+            _newer.c.job_id == _alerts.job_id,
+            _newer.c.subject_kind == _alerts.subject_kind,
+            _newer.c.rule == _alerts.rule,
+            _newer.c.kind == _alerts.kind,
+            _newer.c.episode > _alerts.episode,
+        )
+        .exists(),
+    )
+    .order_by(_alerts.rule, _alerts.kind)
+)
+_UNCONSUMED = select(schema.transitions).where(schema.UNCONSUMED).order_by(_transitions.id).limit(bindparam("limit"))
+_OF_ALERT = select(schema.transitions).where(_transitions.alert_id == bindparam("id")).order_by(_transitions.id)
+_is_ripe = and_(_outbox.state == OutboxState.DUE.value, _outbox.next_at <= bindparam("now"))
+_COUNTS = select(
+    _outbox.state, func.count(), func.sum(case((_is_ripe, 1), else_=0)), func.min(case((_is_ripe, _outbox.next_at)))
+).group_by(_outbox.state)
+_EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
+_PROPOSAL = select(schema.proposals).where(_proposals.id == bindparam("id"))
+_PROPOSALS = select(schema.proposals).order_by(_proposals.proposed_at.desc(), _proposals.seq.desc())
+_CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("since"))
+_META = select(_meta.value).where(_meta.name == bindparam("name"))
+
+
+class SqlReads:
+    """`Reads` on a connection whose transaction somebody else begins and ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._job_ids: dict[JobKey, int] = {}
+
+    def _run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - one or many rows
+        try:
+            return self._connection.execute(statement, parameters)
+        except (OverflowError, UnicodeEncodeError) as exc:
+            # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
+            raise StoreError(f"a value can't be stored: {exc}") from exc
+
+    def _job_number(self, key: JobKey) -> int | None:
+        if key not in self._job_ids:
+            found = self._run(_JOB_ID, {"account": key.account, "job_id": key.job_id}).scalar()
+            if found is None:
+                return None
+            self._job_ids[key] = found
+        return self._job_ids[key]
+
+    def job(self, key: JobKey) -> JobRecord | None:
+        row = self._run(_JOB, {"account": key.account, "job_id": key.job_id}).first()
+        return None if row is None else rows.job_from_row(row)
+
+    def jobs(self, account: str | None = None, *, open_only: bool = False) -> list[JobRecord]:
+        """Newest first; a job without created_at stands where it was first seen."""
+        statement = _JOBS if account is None else _JOBS.where(_jobs.account == account)
+        statement = statement.where(schema.NOT_CLOSED) if open_only else statement
+        return [rows.job_from_row(row) for row in self._run(statement)]
+
+    def find_jobs(self, job_id: str) -> list[JobRecord]:
+        return [rows.job_from_row(row) for row in self._run(_JOBS.where(_jobs.job_id == job_id))]
+
+    def observations(self, key: JobKey, *, after_seq: int = 0) -> list[tuple[int, Observation]]:
+        job = self._job_number(key)
+        if job is None:
+            return []
+        return [from_row(row) for row in self._run(_OBSERVATIONS, {"job": job, "after": after_seq})]
+
+    def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
+        """Ordered by step."""
+        job = self._job_number(key)
+        if job is None:
+            return []
+        found = self._run(_ROW_KEYS, {"job": job, "from_step": from_step})
+        return [(kind, step, at_ns) for kind, step, at_ns in found]
+
+    def states(self, subject: Subject) -> list[StateRecord]:
+        """In the order in which they were saved."""
+        found = self._run(_STATES, {"subject": subject.key})
+        return [StateRecord(rule=rule, fingerprint=mark, state=load(state)) for rule, mark, state in found]
+
+    def alerts(self, query: AlertQuery) -> list[Alert]:
+        """Newest first by starts_at; `since` asks for those that started at or after it."""
+        statement = _ALERTS
+        if query.account is not None:
+            statement = statement.where(_alerts.account == query.account)
+        if query.job_id is not None:
+            statement = statement.where(_alerts.job_id == query.job_id)
+        if query.firing_only:
+            statement = statement.where(_alerts.state == AlertState.FIRING.value)
+        if query.since is not None:
+            statement = statement.where(_alerts.starts_at >= micros(query.since))
+        return [rows.alert_from_row(row) for row in self._run(statement, {"limit": query.limit})]
+
+    def latest_alerts(self, subject: Subject) -> list[Alert]:
+        found = self._run(_LATEST, {"account": subject.account, "job_id": subject.job_id, "kind": subject.kind.value})
+        return [rows.alert_from_row(row) for row in found]
+
+    def alert(self, alert_id: str) -> Alert | None:
+        row = self._run(_ALERT, {"id": alert_id}).first()
+        return None if row is None else rows.alert_from_row(row)
+
+    def unconsumed(self, limit: int = 500) -> list[StoredTransition]:
+        return [rows.transition_from_row(row) for row in self._run(_UNCONSUMED, {"limit": limit})]
+
+    def transitions(self, alert_id: str) -> list[StoredTransition]:
+        """Oldest first."""
+        return [rows.transition_from_row(row) for row in self._run(_OF_ALERT, {"id": alert_id})]
+
+    def outbox_counts(self, now: datetime) -> OutboxCounts:
+        found = {
+            state: (total, ripe, oldest) for state, total, ripe, oldest in self._run(_COUNTS, {"now": micros(now)})
+        }
+        total = {state: found[state.value][0] if state.value in found else 0 for state in OutboxState}
+        _, ripe, oldest = found.get(OutboxState.DUE.value, (0, 0, None))
+        return OutboxCounts(
+            due=ripe,
+            waiting=total[OutboxState.DUE] - ripe,
+            claimed=total[OutboxState.CLAIMED],
+            done=total[OutboxState.DONE],
+            dead=total[OutboxState.DEAD],
+            oldest_due_at=moment_or_none(oldest),
+        )
+
+    def outbox(self, *, states: Iterable[OutboxState] | None = None, limit: int = 500) -> list[OutboxRow]:
+        """The newest `limit` rows, oldest of them first."""
+        statement = _EFFECTS
+        if states is not None:
+            statement = statement.where(_outbox.state.in_([state.value for state in states]))
+        newest_first = [rows.effect_from_row(row) for row in self._run(statement, {"limit": limit})]
+        return newest_first[::-1]
+
+    def proposal(self, proposal_id: str) -> Proposal | None:
+        row = self._run(_PROPOSAL, {"id": proposal_id}).first()
+        return None if row is None else rows.proposal_from_row(row)
+
+    def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
+        statement = _PROPOSALS
+        if key is not None:
+            statement = statement.where(_proposals.account == key.account, _proposals.job_id == key.job_id)
+        if states is not None:
+            statement = statement.where(_proposals.state.in_([state.value for state in states]))
+        return [rows.proposal_from_row(row) for row in self._run(statement)]
+
+    def cancels_since(self, since: datetime) -> int:
+        count: int = self._run(_CANCELS, {"since": micros(since)}).scalar_one()
+        return count
+
+    def meta(self, name: str) -> str | None:
+        value: str | None = self._run(_META, {"name": name}).scalar()
+        return value

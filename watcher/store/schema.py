@@ -1,0 +1,217 @@
+"""The tables. A change here is a new revision in `migrations/versions`; a test compares the two.
+
+Times are integer microseconds since 1970 UTC: they keep order and exactness on SQLite and on PostgreSQL alike. JSON is
+text, because nothing is ever asked of its inside. Integers are 64 bits wide.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+REVISIONS = ("0001",)
+"""Every revision that this version knows, oldest first; the last one is what `metadata` describes."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for a column declared INTEGER, which is 64 bits wide there.
+Id = BigInteger().with_variant(Integer, "sqlite")
+Micros = BigInteger
+
+# Literal text, not parameters: SQLite uses a partial index only when it can see at once that the condition holds.
+OPEN_EFFECT = text("state IN ('due', 'claimed')")
+OPEN_PROPOSAL = text("state IN ('proposed', 'requested')")
+HAS_STEP = text("step IS NOT NULL")
+UNCONSUMED = text("consumed_at IS NULL")
+NOT_CLOSED = text("closed = false")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("selection", Text, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("listed", Text),
+    Column("created_at", Micros),
+    Column("first_seen_at", Micros, nullable=False),
+    Column("first_running_at", Micros),
+    Column("ended_at", Micros),
+    Column("closed", Boolean, nullable=False),
+    Column("silent", Boolean, nullable=False),
+    Column("keep", Boolean, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Column("health", Text, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("saved_seq", BigInteger, nullable=False),
+    Column("feed", Text),
+    Column("detail_at", Micros),
+    Column("updated_at", Micros),
+    Column("successor", Text),
+    UniqueConstraint("account", "job_id"),
+    Index("ix_jobs_job_id", "job_id"),
+    Index("ix_jobs_open", "account", sqlite_where=NOT_CLOSED, postgresql_where=NOT_CLOSED),
+)
+
+# `step` and `at_ns` are those of train and eval rows; all else is in `payload`. `flags` tells what a number was that
+# SQLite can't hold (see `series.py`). Without a rowid the rows of one job lie together, in order of arrival.
+observations = Table(
+    "observations",
+    metadata,
+    Column("job", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("step", BigInteger),
+    Column("at_ns", BigInteger),
+    Column("loss", Double),
+    Column("grad_norm", Double),
+    Column("lr", Double),
+    Column("flags", Integer, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    Column("payload", Text),
+    Index("ix_observations_rows", "job", "step", "kind", "at_ns", sqlite_where=HAS_STEP, postgresql_where=HAS_STEP),
+    sqlite_with_rowid=False,
+)
+
+rule_states = Table(
+    "rule_states",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text),
+    UniqueConstraint("subject", "rule"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("seq", Id, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("subject_kind", String(16), nullable=False),
+    Column("account", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("episode", BigInteger, nullable=False),
+    Column("starts_at", Micros, nullable=False),
+    Column("ends_at", Micros),
+    Column("step", BigInteger),
+    Column("onset", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("notice", Boolean, nullable=False),
+    Column("may_cancel", Boolean, nullable=False),
+    Index("ix_alerts_subject", "account", "job_id", "subject_kind", "rule", "kind", "episode"),
+    Index("ix_alerts_starts_at", "starts_at"),
+    sqlite_autoincrement=True,
+)
+
+# `alert` is the alert as it was then, whole: the row in `alerts` goes on changing.
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("alert_id", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("at", Micros, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("facts", Text),
+    Column("consumed_at", Micros),
+    Index("ix_transitions_alert_id", "alert_id"),
+    Index("ix_transitions_unconsumed", "id", sqlite_where=UNCONSUMED, postgresql_where=UNCONSUMED),
+    sqlite_autoincrement=True,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("effect", String(16), nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("payload", Text),
+    Column("state", String(16), nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("next_at", Micros, nullable=False),
+    Column("claimed_at", Micros),
+    Column("done_at", Micros),
+    Column("error", Text, nullable=False),
+    Index("ix_outbox_lanes", "lane", "id", sqlite_where=OPEN_EFFECT, postgresql_where=OPEN_EFFECT),
+    Index("ix_outbox_state", "state", "next_at"),
+    sqlite_autoincrement=True,
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("seq", Id, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("account", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("alert_id", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("proposed_at", Micros, nullable=False),
+    Column("step", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("deadline_at", Micros),
+    Column("requested_at", Micros),
+    Column("posted_at", Micros),
+    Column("ended_at", Micros),
+    Column("detail", Text, nullable=False),
+    Index("ix_proposals_job", "account", "job_id"),
+    Index("ix_proposals_requested_at", "requested_at"),
+    # At most one cancel of a job is ever under way, whatever the program believes.
+    Index(
+        "uq_proposals_open",
+        "account",
+        "job_id",
+        unique=True,
+        sqlite_where=OPEN_PROPOSAL,
+        postgresql_where=OPEN_PROPOSAL,
+    ),
+    sqlite_autoincrement=True,
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Alembic's own table. It stands apart from `metadata`, since Alembic makes it itself when it upgrades.
+versions = Table(
+    "alembic_version",
+    MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
+    Column("version_num", String(32), primary_key=True),
+)

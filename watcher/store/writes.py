@@ -1,0 +1,237 @@
+"""The writes of the port, as statements on one connection inside one transaction.
+
+Upserts and `RETURNING` are spelled as SQLite and PostgreSQL both have them. Many rows go in one statement.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.observations import Observation
+from watcher.service.errors import StoreError
+from watcher.service.records import (
+    JobKey,
+    JobRecord,
+    NewEffect,
+    OutboxRow,
+    OutboxState,
+    Proposal,
+    ProposalState,
+    StateRecord,
+)
+from watcher.store import rows, schema
+from watcher.store.reads import SqlReads
+from watcher.store.series import to_row
+from watcher.store.values import dump, micros
+
+_jobs, _obs, _outbox, _proposals = schema.jobs.c, schema.observations.c, schema.outbox.c, schema.proposals.c
+_DUE, _CLAIMED, _DONE, _DEAD = (state.value for state in OutboxState)
+
+
+def _upsert(table: Table, *unique: str, sticky: Iterable[str] = ()) -> Insert:
+    """An insert that changes the row when it is there already; a sticky boolean that is true stays so."""
+    statement = insert(table)
+    fixed = {*unique, *(c.name for c in table.primary_key if c.autoincrement)}
+    changed: dict[str, Any] = {c.name: statement.excluded[c.name] for c in table.c if c.name not in fixed}
+    changed |= {name: or_(table.c[name], statement.excluded[name]) for name in sticky}
+    return statement.on_conflict_do_update(index_elements=list(unique), set_=changed)
+
+
+# `keep` is a person's veto. A sweep that read the job before the veto must not take it away when it saves the job.
+_SAVE_JOB = _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id)
+_KEEP = update(schema.jobs).where(_jobs.account == bindparam("its_account"), _jobs.job_id == bindparam("its_job_id"))
+_APPEND = insert(schema.observations)
+_SUPERSEDE = (
+    update(schema.observations)
+    .where(_obs.job == bindparam("its_job"), _obs.step >= bindparam("from_step"), _obs.seq < bindparam("before"))
+    .values(superseded=True)
+)
+_DROP_STATES = delete(schema.rule_states).where(schema.rule_states.c.subject == bindparam("its_subject"))
+_ADD_STATES = insert(schema.rule_states)
+_SAVE_ALERT = _upsert(schema.alerts, "id")
+_ADD_TRANSITION = insert(schema.transitions).returning(schema.transitions.c.id)
+_CONSUME = (
+    update(schema.transitions)
+    .where(schema.transitions.c.id == bindparam("its_id"), schema.transitions.c.consumed_at.is_(None))
+    .values(consumed_at=bindparam("now"))
+)
+_ENQUEUE = insert(schema.outbox).on_conflict_do_nothing(index_elements=["key"])
+_SAVE_META = _upsert(schema.meta, "name")
+_ADD_PROPOSAL = insert(schema.proposals)
+_MOVE_PROPOSAL = update(schema.proposals).where(
+    _proposals.id == bindparam("its_id"), _proposals.state == bindparam("expected")
+)
+
+_heads = select(func.min(_outbox.id).label("id")).where(schema.OPEN_EFFECT).group_by(_outbox.lane).subquery("heads")
+_claimable = (
+    select(_outbox.id)
+    .join(_heads, _heads.c.id == _outbox.id)
+    .where(
+        _outbox.state == _DUE,
+        _outbox.next_at <= bindparam("now"),
+        _outbox.lane.not_in(bindparam("busy", expanding=True)),
+    )
+    .order_by(_outbox.next_at, _outbox.id)
+    .limit(bindparam("limit"))
+)
+_CLAIM = (
+    update(schema.outbox)
+    .where(_outbox.id.in_(_claimable), _outbox.state == _DUE)
+    .values(state=_CLAIMED, claimed_at=bindparam("now"))
+    .returning(*_outbox)
+)
+_ROW = _outbox.id == bindparam("its_id")
+_OPEN = or_(_outbox.state == _DUE, _outbox.state == _CLAIMED)
+# What was delivered stays done, whoever comes late with another opinion; a delivery told late counts even so.
+_FINISH = update(schema.outbox).where(_ROW, _outbox.state != _DONE).values(state=_DONE, done_at=bindparam("now"))
+_RETRY = (
+    update(schema.outbox)
+    .where(_ROW, _OPEN)
+    .values(
+        state=_DUE,
+        attempts=_outbox.attempts + 1,
+        next_at=bindparam("next"),
+        error=bindparam("why"),
+        claimed_at=None,
+    )
+)
+_PARK = update(schema.outbox).where(_ROW, _OPEN).values(state=_DEAD, done_at=bindparam("now"), error=bindparam("why"))
+_REQUEUE = (
+    update(schema.outbox)
+    .where(_ROW, _outbox.state == _DEAD)
+    .values(state=_DUE, attempts=0, next_at=bindparam("now"), claimed_at=None, done_at=None)
+)
+_RELEASE = update(schema.outbox).where(_outbox.state == _CLAIMED).values(state=_DUE, claimed_at=None)
+_OPEN_ROW = select(schema.outbox).where(and_(_ROW, _OPEN))
+_REPLACED = (
+    update(schema.outbox)
+    .where(_ROW)
+    .values(state=_DONE, done_at=func.coalesce(_outbox.claimed_at, _outbox.next_at), error=bindparam("why"))
+)
+
+
+def _new_row(effect: NewEffect, now: datetime) -> dict[str, Any]:
+    return {
+        "key": effect.key,
+        "effect": effect.effect.value,
+        "lane": effect.lane,
+        "receiver": effect.receiver,
+        "target": effect.target,
+        "payload": dump(effect.payload),
+        "state": _DUE,
+        "attempts": 0,
+        "created_at": micros(now),
+        "next_at": micros(effect.next_at),
+        "error": "",
+    }
+
+
+class SqlWrites(SqlReads):
+    """`Writes` on a connection whose transaction somebody else begins and ends."""
+
+    def save_job(self, record: JobRecord) -> None:
+        """Insert or replace, but a `keep` that is set stays set: only `set_keep` takes it away."""
+        self._job_ids[record.key] = self._run(_SAVE_JOB, rows.job_to_row(record)).scalar_one()
+
+    def append(self, key: JobKey, first_seq: int, observations: Sequence[Observation]) -> None:
+        """Number them from first_seq on.
+
+        Raises:
+            StoreError: the job was never saved.
+        """
+        job = self._job_number(key)
+        if job is None:
+            raise StoreError(f"observations of a job that was never saved: {key.account}/{key.job_id}")
+        if observations:
+            self._run(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
+
+    def supersede(self, key: JobKey, from_step: int, *, before_seq: int) -> None:
+        parameters = {"its_job": self._job_number(key), "from_step": from_step, "before": before_seq}
+        self._run(_SUPERSEDE, parameters)
+
+    def save_states(self, subject: Subject, states: Sequence[StateRecord]) -> None:
+        self._run(_DROP_STATES, {"its_subject": subject.key})
+        if states:
+            self._run(
+                _ADD_STATES,
+                [
+                    {"subject": subject.key, "rule": s.rule, "fingerprint": s.fingerprint, "state": dump(s.state)}
+                    for s in states
+                ],
+            )
+
+    def save_alert(self, alert: Alert) -> None:
+        """Insert or replace, by id."""
+        self._run(_SAVE_ALERT, rows.alert_to_row(alert))
+
+    def add_transition(self, transition: Transition, facts: Any = None) -> int:  # noqa: ANN401 - JSON
+        number: int = self._run(_ADD_TRANSITION, rows.transition_to_row(transition, facts)).scalar_one()
+        return number
+
+    def consume(self, transition_ids: Sequence[int], now: datetime) -> None:
+        if transition_ids:
+            self._run(_CONSUME, [{"its_id": number, "now": micros(now)} for number in transition_ids])
+
+    def enqueue(self, effects: Sequence[NewEffect], now: datetime) -> int:
+        return self._insert_effects([_new_row(effect, now) for effect in effects])
+
+    def _insert_effects(self, new: list[dict[str, Any]]) -> int:
+        if not new:
+            return 0
+        return self._run(_ENQUEUE.execution_options(preserve_rowcount=True), new).rowcount
+
+    def claim(self, now: datetime, *, busy_lanes: Iterable[str] = (), limit: int = 50) -> list[OutboxRow]:
+        """In order of id."""
+        parameters = {"now": micros(now), "busy": sorted(busy_lanes), "limit": limit}
+        claimed = [rows.effect_from_row(row) for row in self._run(_CLAIM, parameters)]
+        return sorted(claimed, key=lambda row: row.id)
+
+    def finish(self, row_id: int, now: datetime) -> None:
+        self._run(_FINISH, {"its_id": row_id, "now": micros(now)})
+
+    def retry(self, row_id: int, next_at: datetime, error: str) -> None:
+        self._run(_RETRY, {"its_id": row_id, "next": micros(next_at), "why": error})
+
+    def park(self, row_id: int, now: datetime, error: str) -> None:
+        self._run(_PARK, {"its_id": row_id, "now": micros(now), "why": error})
+
+    def requeue(self, row_id: int, now: datetime) -> bool:
+        """A dead letter is due again, with all its attempts before it."""
+        return self._run(_REQUEUE, {"its_id": row_id, "now": micros(now)}).rowcount == 1
+
+    def readdress(self, row_id: int, targets: Sequence[str]) -> int:
+        """One new row for each target, in the target's lane; the old one stays as done, so that its key stays taken.
+
+        Returns how many were new; 0 when there are no targets or the row is not open, and then nothing changed.
+        """
+        row = self._run(_OPEN_ROW, {"its_id": row_id}).mappings().first()
+        if row is None or not targets:
+            return 0
+        same = {name: value for name, value in row.items() if name not in ("id", "claimed_at", "done_at")}
+        same |= {"state": _DUE, "attempts": 0}
+        self._run(_REPLACED, {"its_id": row_id, "why": f"readdressed to {len(targets)} targets"})
+        return self._insert_effects(
+            [same | {"key": f"{row['key']}:{target}", "lane": target, "target": target} for target in targets]
+        )
+
+    def release_claims(self) -> int:
+        return self._run(_RELEASE).rowcount
+
+    def add_proposal(self, proposal: Proposal) -> None:
+        """Raises StoreError when the job has an open one already."""
+        self._run(_ADD_PROPOSAL, rows.proposal_to_row(proposal))
+
+    def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:
+        changed = {name: value for name, value in rows.proposal_to_row(new).items() if name != "id"}
+        statement = _MOVE_PROPOSAL.values(changed)
+        return self._run(statement, {"its_id": proposal_id, "expected": expected.value}).rowcount == 1
+
+    def set_keep(self, key: JobKey, *, keep: bool) -> None:
+        self._run(_KEEP.values(keep=keep), {"its_account": key.account, "its_job_id": key.job_id})
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._run(_SAVE_META, {"name": name, "value": value})
