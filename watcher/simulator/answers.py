@@ -49,8 +49,7 @@ def full(job: Job, now_ns: int) -> dict[str, Any]:
     """The answer to retrieve."""
     moment = job.at(now_ns)
     script, rows = job.script, job.script.rows
-    counts: dict[str, Any] = {} if script.run.total_steps is None else {"total_steps": script.run.total_steps}
-    counts |= {
+    counts: dict[str, Any] = {
         "job_id": job.id,
         "steps_completed": rows.steps[moment.rows - 1] if moment.rows else 0,
         "evals_completed": rows.evals(moment.rows),
@@ -60,6 +59,8 @@ def full(job: Job, now_ns: int) -> dict[str, Any]:
         "wandb_url": "",
         "events": events(job, moment),
     }
+    if script.run.total_steps is not None and _tokenised(job, moment):
+        counts["total_steps"] = script.run.total_steps
     fields = {key: value for key, value in job.fields.items() if key not in _LIST_ONLY}
     return _common(job, moment) | counts | fields
 
@@ -84,8 +85,7 @@ def request_fields(run: Run) -> dict[str, Any]:
 
 def _common(job: Job, moment: Moment) -> dict[str, Any]:
     script = job.script
-    priced = script.tokenised_ns is not None and moment.horizon_ns >= script.tokenised_ns
-    tokens = token_count(script.run) if priced else None
+    tokens = token_count(script.run) if _tokenised(job, moment) else None
     halt = script.halt if moment.rows >= script.row_limit else None
     return {
         "id": job.id,
@@ -103,6 +103,12 @@ def _common(job: Job, moment: Moment) -> dict[str, Any]:
         "early_stopping_best_metric": halt and halt.best_metric,
         "model_output_name": _output_name(job, moment),
     }
+
+
+def _tokenised(job: Job, moment: Moment) -> bool:
+    """Whether the data was counted: before that neither the plan nor the price is known."""
+    counted = job.script.tokenised_ns
+    return counted is not None and moment.horizon_ns >= counted
 
 
 def _last_change(job: Job, moment: Moment) -> int:

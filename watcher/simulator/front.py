@@ -98,11 +98,15 @@ async def _kept(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
 
 
 async def _send_cut(messages: list[Message], send: Send) -> None:
-    """Send the head with the full length and half of the body; the server closes what is left unfinished."""
+    """Send the head with the full length and half of the body, then fail, so that the server closes the connection.
+
+    Ending the answer here instead would leave uvicorn waiting on an open connection.
+    """
     start, *rest = messages
     body: bytes = b"".join(part.get("body", b"") for part in rest)
     await send(start)
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+    raise ConnectionResetError("cut on purpose")
 
 
 def _canned(fault: Fault) -> Response:

@@ -17,7 +17,7 @@ def job_id_of(run_id: str, nth: int = 1) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How far a job has come. Times are nanoseconds since its birth; `rows` and `events` can be seen by now."""
+    """How far a job has come: its script up to `horizon_ns`, in nanoseconds since its birth, like all times here."""
 
     status: str
     since_ns: int
@@ -77,7 +77,7 @@ class Job:
         if stop is not None and age >= stop:
             since, status = stop, "cancelled"
         rows = min(self.script.rows.count_until(horizon), self.script.row_limit)
-        return Moment(status, since, age, rows, self._events(age, horizon))
+        return Moment(status, since, horizon, rows, self._events(age, horizon))
 
     def _events(self, age: int, horizon: int) -> list[ScriptedEvent]:
         """The log by now; what follows a job's end (a refund) still comes, but not what a cancel prevented."""
