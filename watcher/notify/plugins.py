@@ -11,7 +11,7 @@ from watcher.domain.messages import Message
 from watcher.notify import answers
 from watcher.notify.formats import html, markdown, text
 from watcher.notify.formats.parts import BODY_LIMIT
-from watcher.notify.redact import redact, url_secrets
+from watcher.notify.redact import redact, url_words
 from watcher.service.errors import ConfigError
 
 TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
@@ -68,11 +68,11 @@ def plugin_for(url: str) -> Any:  # noqa: ANN401 - a NotifyBase
     try:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     except Exception as exc:  # noqa: BLE001 - plug-ins raise anything for an address they don't like
-        reason = redact(str(exc), url_secrets(url)) or type(exc).__name__
+        reason = redact(str(exc), url_words(url)) or type(exc).__name__
     else:
         if plugin is not None and plugin.enabled:
             return _prepared(plugin)
-        reason = "Apprise knows no such service, or the address lacks a part that the service needs"
+        reason = "the service is unknown, needs a package that is not installed, or lacks a part of its address"
     # Outside of the handler, so that the plug-in's exception, which may quote the address, is not carried along.
     raise ConfigError(reason)
 

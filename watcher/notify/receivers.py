@@ -104,12 +104,8 @@ class _Builder:
         except ConfigError as exc:
             shown = f"{scheme}://…" if scheme else "not an address"
             raise ConfigError(f"receivers.{name}[{index}]: {shown}: {exc}; expected an Apprise URL") from exc
-        self.secrets |= {word for word in url_secrets(url) if word not in _PLAIN}
+        self.secrets |= url_secrets(url)
         return sender
-
-
-_PLAIN = frozenset({"true", "false", "html", "text", "markdown", "localhost", "format", "user", "pass"})
-"""Words of addresses that would make logs unreadable if they were taken for secrets."""
 
 
 def target_id_of(url: str, key: bytes) -> str:

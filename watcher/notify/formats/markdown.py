@@ -36,7 +36,7 @@ def _render(shown: Parts, *, heading: bool) -> str:
     evidence = [
         *(f"- **{escape(label)}:** {escape(value)}" for label, value in shown.facts),
         f"- {left_out_note(shown)}" if shown.left_out else "",
-        f"- **recent loss:** `{shown.sparkline.replace('`', '')}`" if shown.sparkline else "",
+        f"- **recent loss:** `{shown.sparkline}`" if shown.sparkline else "",
     ]
     paragraphs = [
         f"**{escape(shown.title)}**" if heading else "",

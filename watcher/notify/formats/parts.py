@@ -20,6 +20,7 @@ _SPARKLINE_LIMIT = 80
 _FACTS_LIMIT = 24
 _LINK_LIMIT = 500
 _SHORTEST = 40
+_MARKS = " .-!?x"
 
 PHRASES = {
     TransitionReason.FIRST: "",
@@ -95,26 +96,32 @@ def title(message: Message) -> str:
 def parts(message: Message) -> Parts:
     """All that is shown, cleaned and within its own limits."""
     facts = tuple((clean(label, _LABEL_LIMIT), clean(value, _VALUE_LIMIT)) for label, value in message.facts)
+    facts = tuple((label or "fact", value) for label, value in facts if value)
     return Parts(
         title=title(message),
         what=clean(message.what, _WHAT_LIMIT),
         facts=facts[:_FACTS_LIMIT],
         left_out=len(facts[_FACTS_LIMIT:]),
-        sparkline=clean(message.sparkline, _SPARKLINE_LIMIT),
+        sparkline=_drawing(message.sparkline),
         action=clean(message.action, _ACTION_LIMIT),
         link=safe_link(message.link),
         key=clean(message.key, BODY_LIMIT),
     )
 
 
+def _drawing(sparkline: str) -> str:
+    """Block characters and the few marks between them, so that no format has to escape a picture."""
+    return "".join(char for char in clean(sparkline, _SPARKLINE_LIMIT) if char in _MARKS or not char.isascii())
+
+
 def safe_link(link: str) -> str:
     """A web address with nothing in it that any markup could read, or nothing."""
-    if len(link) > _LINK_LIMIT or urlsplit_scheme(link) not in {"http", "https"}:
+    if len(link) > _LINK_LIMIT or _scheme(link) not in {"http", "https"}:
         return ""
     return quote(link, safe=":/?#@!$&+,;=%~")
 
 
-def urlsplit_scheme(link: str) -> str:
+def _scheme(link: str) -> str:
     """The scheme of an address, or nothing when it is none."""
     try:
         return urlsplit(link).scheme
