@@ -78,6 +78,7 @@ class Loopback:
         self.answer = answer
         self.requests: list[Request] = []
         self.connections = 0
+        self.arrived = asyncio.Event()
         self.busy = 0
         self.most_busy = 0
         self.gate: asyncio.Event | None = None
@@ -106,6 +107,7 @@ class Loopback:
 
     async def _busy_until_open(self) -> None:
         self.busy += 1
+        self.arrived.set()
         self.most_busy = max(self.most_busy, self.busy)
         if self.gate is not None:
             await self.gate.wait()

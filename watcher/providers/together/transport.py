@@ -196,7 +196,7 @@ class Caller:
             raise failures.of_exception(call, exc, effect=effect) from exc
 
     async def _answer(self, call: str, request: httpx.Request, *, effect: bool) -> Mapping[str, object]:
-        """Sends, follows the few redirects that stay on the host, and reads the body of a 2xx."""
+        """Sends, follows the few redirects that stay on the host (the key goes nowhere else), and reads a 2xx."""
         hops = 0
         while True:
             response = await self._http.send(request, stream=True)
@@ -208,7 +208,8 @@ class Caller:
                 if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(request.url, onward.url):
                     now = self._clock.now()
                     raise failures.of_status(call, response.status_code, response.headers, now, effect=effect)
-                request = onward  # the key goes where it was sent before, never to another host
+                # built anew: the one that httpx offers would be sent with an empty chunked body
+                request = self._http.build_request("GET", onward.url)
             finally:
                 await response.aclose()
 
