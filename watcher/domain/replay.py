@@ -89,8 +89,8 @@ def replay(recording: Recording, rules: Sequence[Rule], policy: CancelPolicy | N
         match feed.classify(row):
             case Arrival.DUPLICATE:
                 continue
-            case Arrival.ATTEMPT | Arrival.LATE as arrival:
-                history = [r for r in history if r.step < row.step or arrival is Arrival.LATE]
+            case Arrival.ATTEMPT | Arrival.LATE:  # rows have the order of the file as their time: none is late
+                history = [r for r in history if r.step < row.step]
                 fold.restart(row.step, [plan, *step_order(history)])
                 feed.restart(history)
             case Arrival.NEW:

@@ -150,8 +150,11 @@ class Writes(Reads, Protocol):
     def append(self, key: JobKey, first_seq: int, observations: Sequence[Observation]) -> None:
         """Number them from first_seq on, one by one."""
 
-    def supersede(self, key: JobKey, from_step: int) -> None:
-        """Rows with step >= from_step belong to an attempt that is over; `observations` no longer gives them."""
+    def supersede(self, key: JobKey, from_step: int, *, before_seq: int) -> None:
+        """Rows with step >= from_step that came before an observation belong to an attempt that is over.
+
+        `observations` no longer gives them.
+        """
 
     def save_states(self, subject: Subject, states: Sequence[StateRecord]) -> None:
         """Replaces all states of the subject."""

@@ -176,7 +176,11 @@ class ProposalState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One auto-cancel. `requested_at` is the stored intent, written before the POST; `posted_at` after it."""
+    """One auto-cancel.
+
+    `requested_at` is the newest stored intent, written before its POST; `posted_at` is when the API took one;
+    `tries` counts intents.
+    """
 
     id: str
     key: JobKey
@@ -191,6 +195,7 @@ class Proposal:
     deadline_at: datetime | None = None
     requested_at: datetime | None = None
     posted_at: datetime | None = None
+    tries: int = 0
     ended_at: datetime | None = None
     detail: str = ""
 

@@ -1,0 +1,213 @@
+"""One job as the daemon holds it in memory: its record, its fold, and what tells new rows from known ones."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watcher.domain import codec
+from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.cadence import Pace
+from watcher.domain.cancel_policy import Refusal
+from watcher.domain.curve import Curve, sparkline
+from watcher.domain.engine import AlertKey, Fold
+from watcher.domain.facts import JobFacts
+from watcher.domain.feed import Feed
+from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, TrainRow, finite
+from watcher.domain.rule import SubjectKind
+from watcher.service.config import Selection
+from watcher.service.ports import Reads
+from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
+
+SPARKLINE_WIDTH = 24
+_KNOWN = 2048
+"""Row keys kept in memory; an older window is looked up in the store."""
+
+RowKey = tuple[str, int, int]
+"""(train or eval, step, timestamp in ns): what makes a row the same row."""
+
+
+@dataclass(slots=True)
+class BookState:
+    """What is stored with a job's record beside the rule states: constant in size but for one digest an event."""
+
+    feed: Feed = field(default_factory=Feed)
+    pace: Pace = field(default_factory=Pace)
+    curve: Curve = field(default_factory=Curve)
+    last_loss: float | None = None
+    best_eval: float | None = None
+    best_eval_step: int | None = None
+    checkpoint_step: int | None = None
+    owed_refund: bool = False
+    contacted: bool = False
+    """Whether the job was once seen whole: until then its history is folded without a word."""
+    events: list[str] = field(default_factory=list)
+    decided: list[str] = field(default_factory=list)
+    """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
+
+
+@dataclass(slots=True)
+class JobBook:
+    """A watched job. Whoever changes it holds its lock; after a failed commit it is thrown away and loaded again."""
+
+    record: JobRecord
+    selection: Selection
+    fold: Fold
+    state: BookState = field(default_factory=BookState)
+    proposal: Proposal | None = None
+    refusals: dict[AlertKey, Refusal] = field(default_factory=dict)
+    known: set[RowKey] = field(default_factory=set)
+    known_from: int | None = None
+    stale: set[str] = field(default_factory=set)
+    saved_at: datetime | None = None
+    fresh_contact: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def key(self) -> JobKey:
+        return self.record.key
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.record.snapshot
+
+    def note_row(self, row: Row, now: datetime) -> None:
+        """A new row is in: remember it, and what people want to see of it."""
+        self.known.add(row_key(row))
+        self.state.feed.take(row)
+        self.state.pace.take(row, now)
+        self._show(row)
+
+    def restart(self, rows: list[Row]) -> None:
+        """Only these rows still count."""
+        self.state.feed.restart(rows)
+        self.state.pace.restart(rows)
+        self.state.curve = Curve()
+        self.state.last_loss = self.state.best_eval = self.state.best_eval_step = None
+        for row in rows:
+            self._show(row)
+
+    def _show(self, row: Row) -> None:
+        value = finite(row.loss)
+        if isinstance(row, TrainRow):
+            self.state.curve.add(row.loss)
+            self.state.last_loss = value
+        elif value is not None and (self.state.best_eval is None or value < self.state.best_eval):
+            self.state.best_eval, self.state.best_eval_step = value, row.step
+
+    def note_event(self, event: Event) -> bool:
+        """Remember an event; False when it was known."""
+        digest = event_digest(event)
+        if digest in self.state.events:
+            return False
+        self.state.events.append(digest)
+        if event.type == "checkpoint_save" and event.step is not None:
+            self.state.checkpoint_step = max(event.step, self.state.checkpoint_step or 0)
+        if event.type in ("early_stopped", "job_restarted"):
+            self.state.owed_refund = True
+        if event.type == "refund":
+            self.state.owed_refund = False
+        return True
+
+    def forget_old_keys(self, keep_from: int) -> None:
+        """Keep memory bounded: keys of steps before a window that is asked for no more."""
+        if len(self.known) > _KNOWN:
+            self.known = {key for key in self.known if key[1] >= keep_from}
+            self.known_from = keep_from
+
+    def facts(self, link: str) -> JobFacts:
+        """The job as it is now, for messages and pages."""
+        job, state = self.snapshot, self.state
+        return JobFacts(
+            account=self.key.account,
+            job_id=self.key.job_id,
+            selection=self.record.selection,
+            model=job.model or "",
+            suffix=job.suffix or "",
+            user_id=job.user_id or "",
+            status=job.raw_status,
+            health=self.record.health,
+            step=state.pace.train_step if state.pace.train_step is not None else job.steps_completed,
+            total_steps=job.total_steps,
+            last_loss=state.last_loss,
+            best_eval=state.best_eval,
+            best_eval_step=state.best_eval_step,
+            price_nano=job.total_price_nano,
+            checkpoint_step=state.checkpoint_step,
+            sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
+            link=link.format(job_id=self.key.job_id) if link else "",
+        )
+
+
+def row_key(row: Row) -> RowKey:
+    """What makes a row the same row."""
+    return ("train" if isinstance(row, TrainRow) else "eval", row.step, row.at_ns)
+
+
+def event_digest(event: Event) -> str:
+    """What makes an event the same event: type, time, step and message (the API gives events no id)."""
+    text = "\x1f".join((event.type, event.at.isoformat(), str(event.step), event.message))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def new_book(key: JobKey, snapshot: Snapshot, selection: Selection, now: datetime) -> JobBook:
+    """A job seen for the first time."""
+    record = JobRecord(key=key, selection=selection.name, snapshot=snapshot, first_seen_at=now)
+    return JobBook(record, selection, Fold.of(subject_of(key), selection.rules), known_from=0, fresh_contact=True)
+
+
+def subject_of(key: JobKey) -> Subject:
+    """The subject of alerts about a job."""
+    return Subject(kind=SubjectKind.JOB, account=key.account, job_id=key.job_id)
+
+
+@dataclass(slots=True)
+class Stored:
+    """All that the store has of a job that is still watched."""
+
+    record: JobRecord
+    states: list[tuple[str, str, object]]
+    tail: list[Observation]
+    alerts: list[Alert]
+    proposal: Proposal | None
+
+
+def read_stored(reads: Reads, key: JobKey) -> Stored | None:
+    """Everything of one job, in one consistent read; rows only from where the saved rule states end."""
+    record = reads.job(key)
+    if record is None:
+        return None
+    subject = subject_of(key)
+    open_states = [state for state in ProposalState if state.open]
+    proposals = reads.proposals(key=key, states=open_states)
+    return Stored(
+        record,
+        [(s.rule, s.fingerprint, s.state) for s in reads.states(subject)],
+        [o for _, o in reads.observations(key, after_seq=record.saved_seq)],
+        reads.latest_alerts(subject),
+        proposals[0] if proposals else None,
+    )
+
+
+def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobBook, list[Transition]]:
+    """A job as it was when the daemon last committed it; rows after the saved states are folded again.
+
+    Returns transitions for alerts whose rule is not configured any more.
+    """
+    fold = Fold.of(subject_of(stored.record.key), selection.rules)
+    book = JobBook(stored.record, selection, fold, proposal=stored.proposal, saved_at=now)
+    book.record.selection = selection.name
+    if stored.record.feed is not None:
+        book.state = codec.decode(BookState, stored.record.feed)
+    book.fresh_contact = not book.state.contacted
+    told = fold.adopt(stored.alerts, now)
+    book.stale = fold.load(stored.states)
+    fold.observe_silently(stored.tail)
+    steps = (book.state.pace.train_step, book.state.pace.eval_step)
+    fold.last_step = max((step for step in steps if step is not None), default=None)
+    return book, told
+
+
+def rows_of(observations: list[Observation]) -> list[Row]:
+    """The rows among observations, in their order."""
+    return [o for o in observations if isinstance(o, TrainRow | EvalRow)]

@@ -1,0 +1,181 @@
+"""The only part that acts: claims effects of the outbox, performs them, and records the outcome after it happened."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from watcher.domain import codec
+from watcher.domain.messages import Message
+from watcher.service.errors import DeliveryError, ProviderError, StoreError
+from watcher.service.perform import CancelPerformer
+from watcher.service.ports import Clock, Provider, Receivers, Store, Target, Telemetry, Writes
+from watcher.service.records import Effect, OutboxRow
+from watcher.service.subjects import Faults
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT = 5.0
+"""Seconds after the first failure; each further one doubles it."""
+LONGEST_WAIT = 600.0
+"""Seconds between two tries at most, so that a receiver that is back is served within ten minutes."""
+GIVE_UP = timedelta(hours=72)
+"""After so long a row is parked as a dead letter, which raises an alert of its own."""
+
+
+def backoff(attempts: int, rng: random.Random, retry_after: float | None) -> float:
+    """Seconds to wait after `attempts` failures: doubling, with jitter, never less than the receiver asked for."""
+    wait: float = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts, 16))
+    return max(wait * rng.uniform(0.5, 1.0), min(retry_after or 0.0, GIVE_UP.total_seconds()))
+
+
+class Dispatcher:
+    """Performs effects, one lane at a time each: a slow target delays nobody else, and order within a lane is kept."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        receivers: Receivers,
+        performer: CancelPerformer,
+        provider_of: Callable[[str], Provider | None],
+        faults: Faults,
+        telemetry: Telemetry,
+        rng: random.Random,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.receivers = receivers
+        self._store, self._clock, self._performer, self._provider_of = store, clock, performer, provider_of
+        self._faults, self._telemetry, self._rng, self._done = faults, telemetry, rng, done
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self.delivered = 0
+
+    async def run_due(self) -> int:
+        """Start everything that is due and not under way; returns how many were started.
+
+        Raises:
+            StoreError: nothing was claimed.
+        """
+        busy = list(self._lanes)
+        rows = await self._store.write(lambda tx: tx.claim(self._clock.now(), busy_lanes=busy))
+        for row in rows:
+            self._lanes[row.lane] = asyncio.create_task(self._run(row))
+        return len(rows)
+
+    async def run_until_idle(self) -> None:
+        """Perform what is due now until nothing is: for one-off commands."""
+        while await self.run_due() or self._lanes:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Wait for what is under way."""
+        if self._lanes:
+            await asyncio.wait(list(self._lanes.values()))
+
+    async def _run(self, row: OutboxRow) -> None:
+        try:
+            await self._perform(row)
+        except StoreError as error:
+            await self._again(row, str(error), None)
+        except Exception:
+            log.exception("outbox.effect_crashed", key=row.key, effect=row.effect.value)
+            await self._again(row, "internal error", None)
+        finally:
+            self._lanes.pop(row.lane, None)
+            self._done()
+
+    async def _record(self, work: Callable[[Writes], object]) -> None:
+        """Write an outcome, however long the store takes to come back: what happened is not done again."""
+        while True:
+            try:
+                await self._store.write(work)
+            except StoreError as error:
+                log.error("outbox.outcome_not_stored", reason=str(error))
+                await self._clock.sleep(FIRST_WAIT)
+            else:
+                return
+
+    async def _perform(self, row: OutboxRow) -> None:
+        match row.effect:
+            case Effect.NOTIFY:
+                await self._notify(row)
+            case Effect.CANCEL:
+                await self._cancel(row)
+
+    # --- notifications ---
+
+    async def _notify(self, row: OutboxRow) -> None:
+        target = self.receivers.target(row.target)
+        if target is None:
+            await self._readdress(row)
+            return
+        message = codec.decode(Message, row.payload)
+        try:
+            await target.deliver(message)
+        except DeliveryError as error:
+            await self._not_delivered(row, target, error)
+            return
+        self.delivered += 1
+        self._telemetry.notification(row.receiver, "ok")
+        await self._record(lambda tx: tx.finish(row.id, self._clock.now()))
+        self._faults.over("dead_letter", row.target)
+        log.info("notification.delivered", key=row.key, receiver=row.receiver, target=row.target, scheme=target.scheme)
+
+    async def _not_delivered(self, row: OutboxRow, target: Target, error: DeliveryError) -> None:
+        self._telemetry.notification(row.receiver, error.reason.value)
+        log.warning(
+            "notification.failed",
+            key=row.key,
+            receiver=row.receiver,
+            target=row.target,
+            scheme=target.scheme,
+            reason=error.reason.value,
+            permanent=error.permanent,
+            attempt=row.attempts + 1,
+            detail=str(error),
+        )
+        if error.permanent or self._clock.now() - row.created_at >= GIVE_UP:
+            await self._park(row, str(error))
+        else:
+            await self._again(row, str(error), error.retry_after)
+
+    async def _readdress(self, row: OutboxRow) -> None:
+        """A reload removed the target: the receiver's present targets take over, else it is a dead letter."""
+        targets = [target.id for target in self.receivers.targets(row.receiver)]
+        if targets:
+            await self._record(lambda tx: tx.readdress(row.id, targets))
+            log.info("notification.readdressed", key=row.key, receiver=row.receiver, targets=len(targets))
+        else:
+            await self._park(row, "the receiver has no targets any more")
+
+    async def _park(self, row: OutboxRow, why: str) -> None:
+        await self._record(lambda tx: tx.park(row.id, self._clock.now(), why))
+        detail = f"a notification to receiver {row.receiver} (target {row.target}) was given up: {why}"
+        self._faults.report("dead_letter", row.target, detail)
+
+    # --- cancels ---
+
+    async def _cancel(self, row: OutboxRow) -> None:
+        provider = self._provider_of(row.lane.split(":", 2)[1])
+        if provider is None:
+            await self._park(row, "its account is not configured any more")
+            return
+        try:
+            later = await self._performer.perform(row, provider)
+        except ProviderError as error:
+            await self._again(row, f"the job can't be seen: {error.reason.value}", error.retry_after)
+            return
+        if later is None:
+            await self._record(lambda tx: tx.finish(row.id, self._clock.now()))
+        else:
+            await self._record(lambda tx: tx.retry(row.id, later.at, later.reason))
+
+    async def _again(self, row: OutboxRow, why: str, retry_after: float | None) -> None:
+        at = self._wait_until(row, retry_after)
+        await self._record(lambda tx: tx.retry(row.id, at, why))
+
+    def _wait_until(self, row: OutboxRow, retry_after: float | None) -> datetime:
+        return self._clock.now() + timedelta(seconds=backoff(row.attempts, self._rng, retry_after))

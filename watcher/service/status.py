@@ -1,0 +1,138 @@
+"""The read model: what commands, pages and the JSON API show, as JSON values; text from the API is not escaped here."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from watcher.domain import codec
+from watcher.domain.alerts import Alert
+from watcher.domain.curve import sparkline
+from watcher.service.book import SPARKLINE_WIDTH, BookState
+from watcher.service.ports import Reads
+from watcher.service.records import AlertQuery, JobRecord, Proposal
+
+Json = dict[str, Any]
+
+
+def job_views(reads: Reads, accounts: Sequence[str] | None = None, *, known: int = 10_000) -> list[Json]:
+    """Every watched job of the store, terminal ones too, newest first."""
+    records = [r for r in reads.jobs() if accounts is None or r.key.account in accounts][:known]
+    alerts = _by_job(reads.alerts(AlertQuery(limit=100_000)))
+    return [job_view(record, alerts.get((record.key.account, record.key.job_id), [])) for record in records]
+
+
+def job_view(record: JobRecord, alerts: Iterable[Alert]) -> Json:
+    """One job. `step` is the newest step seen in metrics, else what the API counts; `loss` the newest finite one."""
+    job = record.snapshot
+    state = codec.decode(BookState, record.feed) if record.feed is not None else BookState()
+    step = state.pace.train_step if state.pace.train_step is not None else job.steps_completed
+    return {
+        "id": record.key.job_id,
+        "account": record.key.account,
+        "status": job.raw_status,
+        "step": step,
+        "total_steps": job.total_steps,
+        "progress": progress(step, job.total_steps),
+        "health": record.health,
+        "alerts": [alert_view(alert) for alert in alerts],
+        "selection": record.selection,
+        "model": job.model,
+        "suffix": job.suffix,
+        "output_name": job.output_name,
+        "loss": state.last_loss,
+        "best_eval": state.best_eval,
+        "best_eval_step": state.best_eval_step,
+        "sparkline": sparkline(state.curve.values(), SPARKLINE_WIDTH),
+        "price_nano": job.total_price_nano,
+        "created_at": iso(job.created_at),
+        "first_seen_at": iso(record.first_seen_at),
+        "ended_at": iso(record.ended_at),
+        "updated_at": iso(record.updated_at),
+        "eta_seconds": job.eta_seconds,
+        "started_at": iso(job.started_at),
+        "never_cancel": record.keep,
+        "closed": record.closed,
+    }
+
+
+def progress(step: int | None, total_steps: int | None) -> float | None:
+    """Share of the plan that is done, 0 to 1; None where the plan is not known."""
+    return min(1.0, step / total_steps) if step is not None and total_steps else None
+
+
+def alert_view(alert: Alert) -> Json:
+    """One alert, as the JSON API gives it."""
+    return {
+        "id": alert.id,
+        "rule": alert.rule,
+        "kind": alert.kind,
+        "subject": alert.subject.name,
+        "account": alert.subject.account,
+        "severity": alert.severity.value,
+        "state": alert.state.value,
+        "starts_at": iso(alert.starts_at),
+        "ends_at": iso(alert.ends_at),
+        "step": alert.step,
+        "onset": alert.onset,
+        "reason": alert.reason,
+        "notice": alert.notice,
+    }
+
+
+def alert_views(reads: Reads, query: AlertQuery) -> list[Json]:
+    """Alerts, newest first."""
+    return [alert_view(alert) for alert in reads.alerts(query)]
+
+
+def proposal_view(proposal: Proposal) -> Json:
+    """One auto-cancel."""
+    return {
+        "id": proposal.id,
+        "job": proposal.key.job_id,
+        "account": proposal.key.account,
+        "rule": proposal.rule,
+        "kind": proposal.kind,
+        "mode": proposal.mode,
+        "state": proposal.state.value,
+        "step": proposal.step,
+        "reason": proposal.reason,
+        "proposed_at": iso(proposal.proposed_at),
+        "requested_at": iso(proposal.requested_at),
+        "posted_at": iso(proposal.posted_at),
+        "ended_at": iso(proposal.ended_at),
+        "detail": proposal.detail,
+    }
+
+
+def status_view(reads: Reads, now: datetime) -> Json:
+    """The watcher as a whole: what it watches, what fires, and how full the outbox is."""
+    records = reads.jobs()
+    counts = reads.outbox_counts(now)
+    firing = reads.alerts(AlertQuery(firing_only=True, limit=100_000))
+    return {
+        "jobs": len(records),
+        "open_jobs": sum(not r.closed for r in records),
+        "firing": len([a for a in firing if not a.notice]),
+        "alerts": [alert_view(alert) for alert in firing if not alert.subject.job_id],
+        "outbox": {
+            "due": counts.due,
+            "waiting": counts.waiting,
+            "claimed": counts.claimed,
+            "done": counts.done,
+            "dead": counts.dead,
+            "oldest_due_at": iso(counts.oldest_due_at),
+        },
+        "proposals": [proposal_view(p) for p in reads.proposals() if p.state.open],
+    }
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO-8601 with offset, or None."""
+    return moment.isoformat() if moment is not None else None
+
+
+def _by_job(alerts: Iterable[Alert]) -> dict[tuple[str, str], list[Alert]]:
+    found: dict[tuple[str, str], list[Alert]] = {}
+    for alert in alerts:
+        found.setdefault((alert.subject.account, alert.subject.job_id), []).append(alert)
+    return found

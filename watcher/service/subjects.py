@@ -1,0 +1,108 @@
+"""Folds over what is not a job: an account, and the watcher itself with its faults."""
+
+import traceback
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import structlog
+
+from watcher.domain.alerts import WATCHER, Subject, Transition
+from watcher.domain.engine import Crash, Fold
+from watcher.domain.observations import Fault, Observation
+from watcher.domain.rule import Rule
+from watcher.service.errors import StoreError
+from watcher.service.ports import Clock, Store, Telemetry, Writes
+from watcher.service.records import StateRecord
+
+log = structlog.get_logger(__name__)
+
+
+class SubjectBook:
+    """The fold of one account or of the watcher; its observations are not kept, only the states of its rules."""
+
+    def __init__(self, subject: Subject, rules: Sequence[Rule], store: Store) -> None:
+        self.subject, self._rules, self._store = subject, rules, store
+        self._fold: Fold | None = None
+
+    async def take(self, observations: Iterable[Observation], now: datetime) -> list[Transition]:
+        """Fold and judge, and commit when an alert changed.
+
+        Raises:
+            StoreError: nothing was committed; what was observed is forgotten and comes again.
+        """
+        fold = await self._load(now)
+        told = list[Transition]()
+        for observation in observations:
+            told += fold.observe(observation, now)
+        if told:
+            try:
+                await self._store.write(lambda tx: self._write(tx, fold, told))
+            except BaseException:
+                self._fold = None
+                raise
+        return told
+
+    async def _load(self, now: datetime) -> Fold:
+        if self._fold is not None:
+            return self._fold
+        fold = Fold.of(self.subject, self._rules)
+        states, alerts = await self._store.read(
+            lambda reads: (reads.states(self.subject), reads.latest_alerts(self.subject)),
+        )
+        orphaned = fold.adopt(alerts, now)
+        stale = fold.load((s.rule, s.fingerprint, s.state) for s in states)
+        fold.rebuild(stale, ())  # there is no history to fold: such a rule starts anew
+        if orphaned:
+            await self._store.write(lambda tx: self._write(tx, fold, orphaned))
+        self._fold = fold
+        return fold
+
+    def _write(self, tx: Writes, fold: Fold, told: Sequence[Transition]) -> None:
+        tx.save_states(self.subject, [StateRecord(rule=r, fingerprint=f, state=s) for r, f, s in fold.dump()])
+        for transition in told:
+            tx.save_alert(transition.alert)
+            tx.add_transition(transition)
+
+
+class Faults:
+    """What is wrong with the watcher itself: told by an alert of its own, and kept until the store takes it."""
+
+    def __init__(self, rules: Sequence[Rule], store: Store, clock: Clock, telemetry: Telemetry) -> None:
+        self._book = SubjectBook(WATCHER, rules, store)
+        self._clock, self._telemetry = clock, telemetry
+        self._waiting: deque[Fault] = deque(maxlen=1000)
+        self._open: set[tuple[str, str]] = set()
+
+    def report(self, kind: str, key: str, detail: str) -> None:
+        """A fault began, or goes on. `detail` holds no secret and no text of the API."""
+        self._telemetry.fault(kind)
+        log.error("watcher.fault_seen", kind=kind, key=key, detail=detail)
+        self._open.add((kind, key))
+        self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail=detail))
+
+    def over(self, kind: str, key: str) -> None:
+        """A fault has ended; nothing happens when it was not open."""
+        if (kind, key) in self._open:
+            self._open.discard((kind, key))
+            self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail="", over=True))
+
+    def crashed(self, crash: Crash) -> None:
+        """A rule raised: the traceback goes to the log, the alert names the rule and the kind of error."""
+        text = "".join(traceback.format_exception(crash.error))
+        log.error("rule.crashed", rule=crash.rule, subject=crash.subject.name, traceback=text)
+        where = f"on {crash.subject.name}: {type(crash.error).__name__}; that rule is blind there until a restart"
+        self.report("rule_crash", crash.rule, f"rule {crash.rule} failed {where}")
+
+    async def flush(self) -> None:
+        """Hand what was reported to the alerts. What the store does not take waits for the next time."""
+        taken = list(self._waiting)
+        if not taken:
+            return
+        try:
+            await self._book.take(taken, self._clock.now())
+        except StoreError as error:
+            log.error("watcher.fault_not_stored", reason=str(error), waiting=len(taken))
+            return
+        for _ in taken:
+            self._waiting.popleft()

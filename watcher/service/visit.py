@@ -1,0 +1,281 @@
+"""One job in one sweep: what was fetched is de-duplicated, folded and judged, and becomes one piece of work."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from watcher.domain import codec
+from watcher.domain.alerts import Transition, TransitionReason
+from watcher.domain.cadence import followed_out
+from watcher.domain.feed import Arrival, arrival_order, step_order
+from watcher.domain.health import job_health
+from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
+from watcher.domain.verdicts import Unknown
+from watcher.service.book import JobBook, row_key, rows_of
+from watcher.service.ports import Writes
+from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
+
+SAVE_AFTER_ROWS = 200
+SAVE_AFTER_SECONDS = 600
+
+
+@dataclass(slots=True)
+class Visit:
+    """The changes of one job in one sweep; `write` puts all of them into one transaction."""
+
+    book: JobBook
+    now: datetime
+    link: str = ""
+    fresh: bool = False
+    """Whether this visit brought rows that were not known."""
+    metrics_read: bool = False
+    blind: str = ""
+    """Why the job could not be seen whole; empty when it could."""
+    observations: list[Observation] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    superseded: list[tuple[int, int]] = field(default_factory=list)
+    """(from step, before which observation of this visit): rows of attempts that are over."""
+    proposal: Proposal | None = None
+    moves: list[tuple[ProposalState, Proposal]] = field(default_factory=list)
+    """(expected state, proposal as it is to be): a conditional update each."""
+    effects: list[NewEffect] = field(default_factory=list)
+    new_eval: bool = False
+    rows: int = 0
+    _restarted: bool = False
+    _saves: bool = False
+
+    # --- taking in what was fetched ---
+
+    def take_listed(self, listed: Snapshot) -> None:
+        """The job's list entry."""
+        self.book.record.listed = listed
+        self._take_snapshot(listed.merged(self.book.snapshot))
+
+    def take_detail(self, snapshot: Snapshot, events: Iterable[Event]) -> None:
+        """The job itself and its event log. A plan that only an event names is part of the snapshot."""
+        events = list(events)
+        planned = next((e.total_steps for e in reversed(events) if e.total_steps), None)
+        if snapshot.total_steps is None and planned:
+            snapshot = replace(snapshot, total_steps=planned)
+        self._take_snapshot(snapshot.merged(self.book.snapshot))
+        self.book.record.detail_at = self.now
+        for event in sorted(events, key=lambda e: e.at):
+            if self.book.note_event(event):
+                self._observe(event)
+        if self.book.record.first_running_at is None and snapshot.status is Status.RUNNING:
+            self.book.record.first_running_at = self.now
+
+    def take_gone(self) -> None:
+        """The API knows the job no more."""
+        self.book.record.gone = True
+        self.book.record.ended_at = self.book.record.ended_at or self.now
+        self._observe(Gone(self.now))
+
+    def take_event_of_ours(self, event: Event) -> None:
+        """Something that we did to the job, for rules that must tell it from what others did."""
+        if self.book.note_event(event):
+            self._observe(event)
+
+    def unknown_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows that were not seen before, in the order in which they were logged."""
+        found, keys = [], set[tuple[str, int, int]]()
+        for row in arrival_order(list(rows)):
+            key = row_key(row)
+            if key not in self.book.known and key not in keys:
+                keys.add(key)
+                found.append(row)
+        return found
+
+    def wants_history(self, rows: Sequence[Row]) -> bool:
+        """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""
+        if self.book.stale:
+            return True
+        feed = replace(self.book.state.feed)
+        for row in rows:
+            if feed.classify(row) in (Arrival.ATTEMPT, Arrival.LATE):
+                return True
+            feed.take(row)
+        return False
+
+    def take_rows(self, rows: Sequence[Row], history: Sequence[Observation]) -> None:
+        """New rows, one by one. `history` is what the store has of the job, given when `wants_history` asked."""
+        late = list[Row]()
+        for row in rows:
+            arrival = self.book.state.feed.classify(row)
+            self.book.known.add(row_key(row))
+            if arrival is Arrival.DUPLICATE:
+                continue
+            self.rows += 1
+            self.new_eval |= isinstance(row, EvalRow)
+            if arrival is Arrival.LATE:
+                late.append(row)
+                continue
+            if arrival is Arrival.ATTEMPT:
+                self._start_attempt(row, history)
+            self.book.note_row(row, self.now)
+            self._observe(row)
+        if late:
+            self._take_late(late, history)
+
+    def rebuild(self, history: Sequence[Observation]) -> None:
+        """Rules whose version or settings changed fold the whole history anew."""
+        self.book.fold.rebuild(self.book.stale, _in_order([*history, *self.observations]))
+        self.book.stale = set()
+        self._restarted = True
+        self.transitions += self.book.fold.judge_all(self.now)
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        record = self.book.record
+        changed = snapshot != record.snapshot or not self._has_snapshot()
+        record.snapshot = snapshot
+        if snapshot.status.terminal and record.ended_at is None:
+            record.ended_at = self.now
+        if changed:
+            self._observe(snapshot)
+
+    def _has_snapshot(self) -> bool:
+        return self.book.record.last_seq > 0 or any(isinstance(o, Snapshot) for o in self.observations)
+
+    def _observe(self, observation: Observation) -> None:
+        self.observations.append(observation)
+        if self.book.fresh_contact:
+            self.book.fold.observe_silently([observation])
+        else:
+            self.transitions += self.book.fold.observe(observation, self.now)
+
+    def _start_attempt(self, row: Row, history: Sequence[Observation]) -> None:
+        """The job went back to this row's step: rules fold again over what came before it."""
+        self.superseded.append((row.step, len(self.observations)))
+        self._refold(row.step, self._live(list(history), self.observations))
+
+    def _take_late(self, late: list[Row], history: Sequence[Observation]) -> None:
+        """Rows that were held up: rules fold again with them in their places."""
+        self.observations += late
+        self._refold(min(row.step for row in late), self._live(list(history), self.observations))
+        if not self.book.fresh_contact:
+            self.transitions += self.book.fold.judge_all(self.now)
+
+    def _live(self, history: list[Observation], new: list[Observation]) -> list[Observation]:
+        """History and new observations without rows that an attempt within this visit replaced."""
+        offset = len(history)
+        everything = [*history, *new]
+        for step, before in self.superseded:
+            cut = offset + before
+            everything = [
+                o
+                for i, o in enumerate(everything)
+                if i >= cut or not isinstance(o, TrainRow | EvalRow) or o.step < step
+            ]
+        return everything
+
+    def _refold(self, step: int, kept: list[Observation]) -> None:
+        ordered = _in_order(kept)
+        self.book.restart(rows_of(ordered))
+        self.book.fold.restart(step, ordered)
+        self._restarted = True
+
+    # --- the end of the visit ---
+
+    def finish(self, *, judge_time: bool) -> None:
+        """Judge what time alone can change, count confirmations, and see whether the job is done with.
+
+        `judge_time` is False when the job could not be seen whole or the clock stepped: then nothing is concluded from
+        the passing of time.
+        """
+        book, fold = self.book, self.book.fold
+        if book.fresh_contact and not self.blind:
+            self.transitions += fold.judge_all(self.now)
+            book.fresh_contact = False
+            book.state.contacted = True
+        elif judge_time and not self.blind:
+            self.transitions += fold.judge_all(self.now, timed_only=True)
+        if self.fresh and judge_time:
+            fold.confirm()
+        record = book.record
+        record.health = job_health(
+            record.snapshot.status,
+            {(a.rule, a.kind) for a in fold.firing()},
+            unknown=bool(self.blind) or any(isinstance(c.verdict, Unknown) and c.crash for c in fold.cells),
+            has_rows=book.state.pace.train_step is not None,
+        ).value
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        record = self.book.record
+        if record.ended_at is None or not (record.snapshot.status.terminal or record.gone) or self._cancel_is_open():
+            return
+        owed = self.book.state.owed_refund and not record.gone
+        if followed_out(ended_at=record.ended_at, owed_refund=owed, now=self.now):
+            record.closed = True
+            self.transitions += self.book.fold.close(self.now, "the job has ended and is not followed any more")
+
+    def _cancel_is_open(self) -> bool:
+        proposal = self.proposal or self.book.proposal
+        return proposal is not None and proposal.state is ProposalState.REQUESTED
+
+    # --- the store ---
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        work = self.observations or self.transitions or self.proposal or self.moves or self.effects
+        return bool(work) or self._restarted or self.book.record.closed
+
+    def note(self, transition: Transition) -> None:
+        """Something is told beside what the rules decided."""
+        self.transitions.append(transition)
+
+    def write(self, tx: Writes) -> None:
+        """All changes of the visit, inside the caller's transaction."""
+        book, record = self.book, self.book.record
+        first = record.last_seq + 1
+        self._saves = self._saves_states()
+        saved = replace(record, last_seq=record.last_seq + len(self.observations), updated_at=self.now)
+        saved.feed = codec.encode(book.state)
+        if self._saves:
+            saved.saved_seq = saved.last_seq
+            tx.save_states(
+                book.fold.subject, [StateRecord(rule=r, fingerprint=f, state=s) for r, f, s in book.fold.dump()]
+            )
+        tx.save_job(saved)
+        tx.append(book.key, first, self.observations)
+        for step, before in self.superseded:
+            tx.supersede(book.key, step, before_seq=first + before)
+        facts = book.facts(self.link)
+        for transition in self.transitions:
+            tx.save_alert(transition.alert)
+            if transition.reason is TransitionReason.FIRST:
+                facts = replace(facts, cancel=self._cancel_note(transition))
+            tx.add_transition(transition, codec.encode(facts))
+        if self.proposal is not None:
+            tx.add_proposal(self.proposal)
+        for expected, proposal in self.moves:
+            tx.move_proposal(proposal.id, expected, proposal)
+        tx.enqueue(self.effects, self.now)
+
+    def _cancel_note(self, transition: Transition) -> str:
+        refusal = self.book.refusals.get((transition.alert.rule, transition.alert.kind))
+        return f"Auto-cancel: not now, {refusal.reason}." if refusal else ""
+
+    def _saves_states(self) -> bool:
+        book = self.book
+        due = book.saved_at is None or (self.now - book.saved_at).total_seconds() >= SAVE_AFTER_SECONDS
+        many = book.record.last_seq + len(self.observations) - book.record.saved_seq >= SAVE_AFTER_ROWS
+        return bool(self.transitions or self.proposal) or self._restarted or due or many or book.record.closed
+
+    def committed(self) -> None:
+        """The transaction is durable: the book moves on."""
+        record = self.book.record
+        record.last_seq += len(self.observations)
+        record.updated_at = self.now
+        if self._saves:
+            record.saved_seq = record.last_seq
+            self.book.saved_at = self.now
+        for proposal in [*([self.proposal] if self.proposal else []), *(p for _, p in self.moves)]:
+            self.book.proposal = proposal if proposal.state.open else None
+
+
+def _in_order(observations: Sequence[Observation]) -> list[Observation]:
+    """History as rules fold it: snapshots and events first, then rows by step. No rule asks how the two interleave."""
+    rest = [o for o in observations if not isinstance(o, TrainRow | EvalRow)]
+    return [*rest, *step_order(rows_of(list(observations)))]
