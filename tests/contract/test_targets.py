@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import os
 import threading
 import traceback
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import pytest
 
 from tests.receivers import PATIENCE, HttpReceiver, MailReceiver, Reply, free_port, http_receiver, mail_receiver
 from tests.samples import CANCELLED, COMPLETED, DIVERGENCE, HOSTILE, RESOLVED
-from watcher.notify.plugins import load
+from watcher.notify.plugins import load, trust_configured_authorities
 from watcher.notify.receivers import build_receivers
 from watcher.notify.targets import LaneTarget
 from watcher.service.errors import DeliveryError, FailureReason
+from watcher.service.ports import Receivers
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 DISCORD = "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"
@@ -340,6 +342,36 @@ async def test_receivers_that_name_one_address_share_its_lane(http: HttpReceiver
     assert receivers.target(of_a.id) is not None
     assert receivers.target("0" * 16) is None
     assert receivers.targets("nobody") == ()
+
+
+def test_the_receivers_are_what_the_services_ask_for() -> None:
+    receivers: Receivers = build_receivers({"team": ["console://"]}, key=b"key", console=io.StringIO())
+
+    assert receivers.names() == ("team",)
+
+
+async def test_target_ids_say_nothing_and_depend_on_the_key(http: HttpReceiver) -> None:
+    config = {"team": [f"json://{http.place}/"]}
+    ids = [build_receivers(config, key=key, console=io.StringIO()).targets("team")[0].id for key in (b"a", b"a", b"b")]
+
+    assert ids[0] == ids[1] != ids[2]
+    assert all(len(target_id) == 16 and int(target_id, 16) for target_id in ids)
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        pytest.param({}, "/ours.pem", id="as configured"),
+        pytest.param({"REQUESTS_CA_BUNDLE": "/theirs.pem"}, "/theirs.pem", id="the more special one wins"),
+    ],
+)
+def test_certificate_authorities_of_the_environment_are_used(
+    monkeypatch: pytest.MonkeyPatch, present: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"SSL_CERT_FILE": "/ours.pem", **present})
+    trust_configured_authorities()
+
+    assert os.environ["REQUESTS_CA_BUNDLE"] == expected
 
 
 # Secrets

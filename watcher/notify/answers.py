@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from watcher.service.errors import DeliveryError, FailureReason
@@ -58,8 +58,6 @@ class _Recorder(threading.local):
 
 
 _recorder = _Recorder()
-_install_lock = threading.Lock()
-_installed: set[str] = set()
 
 
 @contextmanager
@@ -73,6 +71,7 @@ def recorded() -> Iterator[list[Answer]]:
         _recorder.answers = None
 
 
+@cache
 def install() -> None:
     """Lets `recorded` see HTTP and SMTP answers; outside of it, and in other threads, nothing changes.
 
@@ -80,13 +79,9 @@ def install() -> None:
     """
     import requests  # noqa: PLC0415 - comes with Apprise, and is as slow to load
 
-    with _install_lock:
-        if _installed:
-            return
-        _watch(requests.Session, "send", _read_http, _read_http_error)
-        _watch(smtplib.SMTP, "connect", _read_smtp, _read_smtp_error)
-        _watch(smtplib.SMTP, "getreply", _read_smtp, _read_smtp_error)
-        _installed.add("all")
+    _watch(requests.Session, "send", _read_http, _read_http_error)
+    _watch(smtplib.SMTP, "connect", _read_smtp, _read_smtp_error)
+    _watch(smtplib.SMTP, "getreply", _read_smtp, _read_smtp_error)
 
 
 def _watch(

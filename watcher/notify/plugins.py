@@ -1,6 +1,7 @@
 """Apprise plug-ins: loaded only when an address needs one, made quiet, and read for how they want a message."""
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -44,8 +45,16 @@ def load() -> Any:  # noqa: ANN401 - Apprise's module
 
         NotificationManager().load_modules()  # type: ignore[no-untyped-call]
     silence_loggers()
+    trust_configured_authorities()
     answers.install()
     return apprise
+
+
+def trust_configured_authorities() -> None:
+    """SSL_CERT_FILE works here too: requests, under Apprise, reads another name for the same thing."""
+    authorities = os.environ.get("SSL_CERT_FILE")
+    if authorities:
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", authorities)
 
 
 def scheme_of(url: str) -> str:
