@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import os
+
 import pytest
 
 
@@ -7,3 +9,10 @@ import pytest
 def anyio_backend() -> str:
     """The program runs on asyncio alone."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings or keys of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith(("WATCHER_", "TOGETHER_"))]:
+        monkeypatch.delenv(name)

@@ -1,0 +1,313 @@
+"""The settings as one frozen tree: every key there is, with its type, bounds and default."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from watcher.domain.cancel_policy import CancelMode, CancelPolicy
+from watcher.domain.observations import Snapshot
+from watcher.domain.routing import Route, Routing
+from watcher.domain.rule import Rule, SubjectKind
+from watcher.settings.durations import Duration
+from watcher.settings.selecting import fits
+
+DEFAULT_BASE_URL = "https://api.together.ai/v1"
+T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+    return value
+
+
+def _with_version(value: str) -> str:
+    # The official clients disagree on who adds the version: either form is taken.
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an address such as https://api.together.ai or http://127.0.0.1:8080/v1")
+    return f"{value.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
+
+
+def _available(value: CancelMode) -> CancelMode:
+    if value is CancelMode.PROPOSE:
+        raise ValueError("expected off, observe or enforce: propose is not yet available")
+    return value
+
+
+def _target(value: SecretStr) -> SecretStr:
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value.get_secret_value()):
+        raise ValueError("expected an Apprise URL such as mailtos://…, slack://… or json://…")
+    return value
+
+
+def _link(value: str) -> str:
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+    except ValueError:
+        names = {""}
+    if names - {"job_id"}:
+        raise ValueError("expected an address with {job_id} in it, no other braces, or nothing")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _filled(value: tuple[T, ...]) -> tuple[T, ...]:
+    if not value:
+        raise ValueError("expected at least one entry")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+Globs = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Moment = Annotated[datetime, AfterValidator(_aware)]
+Mode = Annotated[CancelMode, AfterValidator(_available)]
+TargetUrl = Annotated[SecretStr, AfterValidator(_target)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[Duration, Field(gt=timedelta(0))]
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """For whom it is logged; auto means console when a person looks at stderr, JSON otherwise."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Part(BaseModel):
+    """One section: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Account(Part):
+    """One API key at Together. `api_key` is filled in from wherever it was; it is empty only when read offline."""
+
+    name: Name
+    api_key: SecretStr = SecretStr("")
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
+    base_url: Annotated[str, AfterValidator(_with_version)] = DEFAULT_BASE_URL
+    interval: Annotated[Duration, Field(ge=timedelta(milliseconds=50))] = timedelta(seconds=30)
+    timeout: Positive = timedelta(seconds=30)
+    max_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    requests_per_second: Annotated[float, Field(gt=0)] = 10.0
+    lookback: Duration = timedelta(hours=1)
+    labels: dict[str, str] = {}
+
+
+class Criteria(Part):
+    """What jobs to take: all that is given must fit, each by any of its globs."""
+
+    ids: Globs = ()
+    models: Globs = ()
+    suffixes: Globs = ()
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+
+class Cancel(Part):
+    """Auto-cancel: off unless it is asked for."""
+
+    mode: Mode = CancelMode.OFF
+    min_progress: Share = 0.02
+    max_progress: Share = 0.9
+    max_per_hour: Annotated[int, Field(ge=0)] = 3
+    never: Globs = ()
+
+
+class CancelOverrides(Part):
+    """What a selection sets differently; its `never` is added to the general one."""
+
+    mode: Mode | None = None
+    min_progress: Share | None = None
+    max_progress: Share | None = None
+    max_per_hour: Annotated[int, Field(ge=0)] | None = None
+    never: Globs = ()
+
+
+class Selection(Part):
+    """Some jobs, and what is done differently for them. `rules` maps names to settings, nothing, or off."""
+
+    name: Name
+    match: Criteria = Criteria()
+    exclude: Criteria | None = None
+    rules: dict[str, Any] = {}
+    cancel: CancelOverrides = CancelOverrides()
+
+    def takes(self, job: Snapshot) -> bool:
+        """Whether the job is one of these."""
+        return fits(self.match, job) and not (self.exclude is not None and fits(self.exclude, job))
+
+
+class Receiver(Part):
+    """A named list of Apprise URLs."""
+
+    name: Name
+    urls: Annotated[tuple[TargetUrl, ...], BeforeValidator(_as_list), AfterValidator(_filled)]
+
+
+class Match(Part):
+    """Globs by label of an alert; a label that is not given matches everything."""
+
+    rule: Globs | None = None
+    kind: Globs | None = None
+    severity: Globs | None = None
+    account: Globs | None = None
+    selection: Globs | None = None
+    job: Globs | None = None
+    model: Globs | None = None
+    suffix: Globs | None = None
+    owner: Globs | None = None
+
+    def globs(self) -> dict[str, tuple[str, ...]]:
+        """Those that are given."""
+        return {label: globs for label, globs in self if globs is not None}
+
+
+class RouteEntry(Part):
+    """Which receivers are told of which alerts."""
+
+    match: Match = Match()
+    receivers: Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_filled)]
+    go_on: bool = Field(default=False, alias="continue")
+
+
+class RouteTree(Part):
+    """Routes in order; `receiver` takes what none of them matched and is the first receiver unless set."""
+
+    receiver: str | None = None
+    send_resolved: bool = True
+    routes: tuple[RouteEntry, ...] = ()
+
+
+class Links(Part):
+    """Addresses of pages for people."""
+
+    job: Annotated[str, AfterValidator(_link)] = "https://api.together.ai/fine-tuning/{job_id}"
+
+    def for_job(self, job_id: str) -> str:
+        """The page of one job, or nothing."""
+        return self.job.format(job_id=quote(job_id, safe=""))
+
+
+class StoreSettings(Part):
+    """Where the database is: `watcher.db` in the state directory unless set."""
+
+    path: Path | None = None
+
+
+class Web(Part):
+    """The page, the JSON API and the probes."""
+
+    enabled: bool = True
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8321
+
+
+class Log(Part):
+    """What is written to stderr."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class Settings(BaseSettings):
+    """All of it. Made by `load_settings` only, which knows where each value came from."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        case_sensitive=True,
+    )
+
+    accounts: Annotated[tuple[Account, ...], AfterValidator(_filled)] = (Account(name="default"),)
+    rules: dict[str, Any] | None = None
+    jobs: Annotated[tuple[Selection, ...], AfterValidator(_filled)] = (Selection(name="all"),)
+    cancel: Cancel = Cancel()
+    receivers: Annotated[tuple[Receiver, ...], AfterValidator(_filled)] = (
+        Receiver(name="console", urls=(SecretStr("console://"),)),
+    )
+    route: RouteTree = RouteTree()
+    links: Links = Links()
+    store: StoreSettings = StoreSettings()
+    web: Web = Web()
+    log: Log = Log()
+
+    _base_rules: tuple[Rule, ...] = PrivateAttr(default=())
+    _job_rules: dict[str, tuple[Rule, ...]] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(  # what the library reads by itself names no origin and overlooks misspelt names
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    def with_rules(self, base: tuple[Rule, ...], by_selection: Mapping[str, tuple[Rule, ...]]) -> "Settings":
+        """Take over the rules that the loader built and checked."""
+        self._base_rules = base
+        self._job_rules = dict(by_selection)
+        return self
+
+    def rules_for(self, selection: Selection) -> tuple[Rule, ...]:
+        """The rules on the jobs of a selection."""
+        return tuple(rule for rule in self._job_rules[selection.name] if rule.subject is SubjectKind.JOB)
+
+    def rules_on(self, subject: SubjectKind) -> tuple[Rule, ...]:
+        """The rules on an account or on the watcher itself; for jobs, those before any selection's overrides."""
+        return tuple(rule for rule in self._base_rules if rule.subject is subject)
+
+    def selection_of(self, job: Snapshot) -> Selection | None:
+        """The first selection that takes the job; None when it is not watched."""
+        return next((selection for selection in self.jobs if selection.takes(job)), None)
+
+    def cancel_policy(self, selection: Selection) -> CancelPolicy:
+        """The policy for the jobs of a selection."""
+        own = selection.cancel
+        given = {key: value for key, value in own if key != "never" and value is not None}
+        general = {key: value for key, value in self.cancel if key not in {"never", *given}}
+        return CancelPolicy(**general, **given, never=(*self.cancel.never, *own.never))
+
+    def routing(self) -> Routing:
+        """The routes, as the router takes them."""
+        return Routing(
+            default=self.route.receiver or self.receivers[0].name,
+            send_resolved=self.route.send_resolved,
+            routes=tuple(
+                Route(match=entry.match.globs(), receivers=entry.receivers, go_on=entry.go_on)
+                for entry in self.route.routes
+            ),
+        )
