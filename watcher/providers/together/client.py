@@ -114,6 +114,7 @@ class TogetherProvider:
         return found.snapshot
 
     async def delete(self, job_id: str, *, force: bool = False) -> str:
+        """One DELETE of ours; on a connection that dropped without a word aiohttp itself sends it once more."""
         params = {"force": "true"} if force else None
         body = await self._caller.effect("delete", "DELETE", self._job_url("delete", job_id), params)
         return wire.text(body.get("message")) or ""
