@@ -32,20 +32,20 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._monotonic + seconds, self._count, awake))
         await awake.wait()
 
-    async def advance(self, seconds: float) -> None:
-        """Both clocks move on; sleepers due on the way wake at their own time, and run until they sleep again."""
+    def advance(self, seconds: float) -> None:
+        """Both clocks move on; who slept until then or less is awake, and runs when the loop next does."""
+        self._move(self._monotonic + seconds)
+        while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+            heapq.heappop(self._sleepers)[2].set()
+
+    async def live(self, seconds: float) -> None:
+        """As `advance`, but step by step: each sleeper wakes at its own time and runs until it sleeps again."""
         end = self._monotonic + seconds
         await settle()
         while self._sleepers and self._sleepers[0][0] <= end:
-            due, _, awake = heapq.heappop(self._sleepers)
-            self._move(due)
-            awake.set()
+            self.advance(self._sleepers[0][0] - self._monotonic)
             await settle()
-        self._move(end)
-
-    def tick(self, seconds: float) -> None:
-        """Both clocks move on, and nobody is woken: for code that does not sleep."""
-        self._move(self._monotonic + seconds)
+        self.advance(end - self._monotonic)
 
     def step_wall(self, seconds: float) -> None:
         """Somebody set the wall clock; the monotonic one does not notice."""
