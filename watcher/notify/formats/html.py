@@ -43,7 +43,7 @@ def _facts(shown: Parts) -> str:
         rows.append(_row("", escape(left_out_note(shown))))
     if shown.sparkline:
         rows.append(_row("recent loss", f'<span style="font-family:monospace">{escape(shown.sparkline)}</span>'))
-    return '<table style="border-collapse:collapse">\n' + "\n".join(rows) + "\n</table>" if rows else ""
+    return '<table style="border-collapse:collapse;font-size:15px">\n' + "\n".join(rows) + "\n</table>" if rows else ""
 
 
 def _row(label: str, cell: str) -> str:
