@@ -23,7 +23,9 @@ sys.exit(run_simulator(port=0, speed=1000, log=Path(sys.argv[1])))
 def test_it_announces_itself_serves_logs_and_ends_with_0(tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "requests.jsonl"
     with (
-        subprocess.Popen([sys.executable, "-c", _PROGRAM, log], stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(  # noqa: S603  # our own program
+            [sys.executable, "-c", _PROGRAM, log], stdout=subprocess.PIPE, text=True
+        ) as process,
         httpx.Client(headers={"Authorization": f"Bearer {KEY}"}) as http,
     ):
         assert process.stdout is not None

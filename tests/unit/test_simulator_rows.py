@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.domain.observations import EvalRow, TrainRow
+from watcher.domain.replay import merge
 from watcher.simulator.rows import MetricsQuery, RowTable
 from watcher.simulator.runs import EvalPoint, Run, TrainPoint
 
@@ -62,6 +64,15 @@ def test_without_a_restart_rows_come_by_step_and_train_first(train: set[int], ev
         order, order[1:], table.visible, table.visible[1:], strict=False
     ):
         assert (seen == next_seen) == (step == next_step)
+
+
+@given(_attempts, _attempts)
+def test_the_order_is_that_of_replay(train: list[int], evals: list[int]) -> None:
+    """The two are written apart, and a back-test must see what the watcher would have seen."""
+    table = _table(train, evals)
+    replayed = merge([TrainRow(step, 0, 1.0) for step in train], [EvalRow(step, 0, 2.0) for step in evals])
+
+    assert list(zip(table.steps, table.is_eval, strict=True)) == [(r.step, isinstance(r, EvalRow)) for r in replayed]
 
 
 @given(_attempts, _attempts, st.tuples(_bound, _bound), st.tuples(_share, _share))

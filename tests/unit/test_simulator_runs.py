@@ -14,7 +14,9 @@ from watcher.simulator.runs import PACKAGED, RunFileError, read_runs
 @pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
 def test_a_run_is_read_plain_and_packed(tmp_path: Path, name: str) -> None:
     row = [1, "NaN", "-Infinity", None]
-    runs = read_runs(write_curves(tmp_path / name, a_run("a", train=[row, [2, 1.5]]), a_run("b", config={})))
+    runs = read_runs(
+        write_curves(tmp_path / name, a_run("a", train=[row, [2, 1.5]]), a_run("b", config={"total_steps": 0}))
+    )
 
     assert [run.id for run in runs] == ["a", "b"]
     first, second = runs[0].train
@@ -27,9 +29,9 @@ def test_a_run_is_read_plain_and_packed(tmp_path: Path, name: str) -> None:
 
 def test_blank_lines_bare_tokens_and_a_missing_id_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
-    path.write_text('\n{"train": [[1, NaN, null, null]], "label": {"verdict": "healthy"}}\n\n')
+    path.write_text('\n{"train": [[1.0, NaN, null, null, 9], [2]], "label": {"verdict": "healthy"}}\n\n')
 
-    assert [run.id for run in read_runs(path)] == [str(path)]
+    assert [run.id for run in read_runs(path)] == [f"{path}:2"]
 
 
 @pytest.mark.parametrize(
@@ -39,9 +41,10 @@ def test_blank_lines_bare_tokens_and_a_missing_id_are_taken(tmp_path: Path) -> N
         pytest.param("[]", "a run is an object, this is a list", id="a list"),
         pytest.param('{"id": "a"}', "before", id="an id again"),
         pytest.param('{"train": 3}', "train is a list of rows", id="no list of rows"),
-        pytest.param('{"train": [[1]]}', r"train\[0\] is a list of 4 values", id="a short row"),
-        pytest.param('{"eval": [[1, 2, 3]]}', r"eval\[0\] is a list of 2 values", id="a long row"),
-        pytest.param('{"train": [["x", 1]]}', "its step, a finite number", id="a step that is none"),
+        pytest.param('{"train": [[]]}', r"train\[0\] is a list of 4 values", id="an empty row"),
+        pytest.param('{"eval": [[1, 2], 3]}', r"eval\[1\] is a list of 2 values", id="no row"),
+        pytest.param('{"train": [["x", 1]]}', "its step, a whole number", id="a step that is none"),
+        pytest.param('{"train": [[1.5, 1]]}', "its step, a whole number", id="half a step"),
         pytest.param('{"train": [[1, "nan"]]}', "NaN, Infinity, -Infinity was expected", id="another NaN"),
         pytest.param('{"config": []}', "config is an object", id="config is a list"),
         pytest.param('{"config": {"total_steps": "9"}}', "config.total_steps is a whole number", id="steps as text"),
@@ -60,12 +63,12 @@ def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: str, say
 
 
 def test_a_missing_a_cut_and_a_binary_file_are_refused(tmp_path: Path) -> None:
-    cut, binary, not_packed = tmp_path / "cut.jsonl.gz", tmp_path / "b.jsonl", tmp_path / "n.jsonl.gz"
+    cut, binary, broken = tmp_path / "cut.jsonl.gz", tmp_path / "b.jsonl", tmp_path / "n.jsonl.gz"
     cut.write_bytes(gzip.compress(b'{"id": "a"}\n' * 999)[:-12])
     binary.write_bytes(b"\xff\xfe\n")
-    not_packed.write_text("{}")
+    broken.write_bytes(b"\x1f\x8b{}")
 
-    for path in (tmp_path / "none.jsonl", cut, binary, not_packed, tmp_path):
+    for path in (tmp_path / "none.jsonl", cut, binary, broken, tmp_path):
         with pytest.raises(RunFileError, match=path.name):
             read_runs(path)
 

@@ -186,12 +186,12 @@ def checkpoints(job: Job, now_ns: int) -> list[dict[str, Any]]:
     return [*saved, *(_final(job, moment, shipped) if shipped is not None else [])]
 
 
-def shipped_step(job: Job) -> float:
+def shipped_step(job: Job) -> int:
     """The step of the model that a completed job ships: the best one after an early stop, else the last."""
     return job.script.halt.best_step if job.script.halt else job.script.last_step
 
 
-def _final(job: Job, moment: Moment, step: float) -> list[dict[str, Any]]:
+def _final(job: Job, moment: Moment, step: int) -> list[dict[str, Any]]:
     kind = job.fields.get("training_type", {}).get("type")
     labels = {"Final Merged": "model", "Final Adapter": "adapter"} if kind == "Lora" else {"Final": "model"}
     return [

@@ -10,8 +10,8 @@ class Halt:
     """Where a run was halted. With no finite evaluation the metric is None and the best step the halt step."""
 
     evals: int
-    step: float
-    best_step: float
+    step: int
+    best_step: int
     best_metric: float | None
 
 
@@ -31,12 +31,12 @@ class EarlyStopping:
         if self.patience < 1 or self.min_delta < 0 or self.warmup_evals < 0:
             raise ValueError("early stopping needs patience >= 1, min_delta >= 0 and warmup_evals >= 0")
 
-    def halt(self, evals: Iterable[tuple[float, float | None]]) -> Halt | None:
+    def halt(self, evals: Iterable[tuple[int, float | None]]) -> Halt | None:
         """The halt that these evaluations, as (step, loss) in order of time, lead to; None when they lead to none.
 
         A loss that is not finite halts at once; warm-up gives no shelter from that.
         """
-        best_step, best = 0.0, math.inf
+        best_step, best = 0, math.inf
         waited = 0
         for number, (step, loss) in enumerate(evals, start=1):
             if loss is None or not math.isfinite(loss):
@@ -50,7 +50,7 @@ class EarlyStopping:
         return None
 
 
-def _halted(evals: int, step: float, best_step: float, best: float) -> Halt:
+def _halted(evals: int, step: int, best_step: int, best: float) -> Halt:
     if math.isinf(best):
         return Halt(evals, step, step, None)
     return Halt(evals, step, best_step, best)

@@ -30,7 +30,7 @@ class Fate:
     """
 
     kind: FateKind = FateKind.COMPLETE
-    at_step: float | None = None
+    at_step: int | None = None
     message: str = ""
     warning: str = ""
     name_delay: float = 0.0
@@ -48,8 +48,8 @@ def fate_from(raw: dict[str, Any]) -> Fate:
         raise ValueError(f"fate does not know {', '.join(sorted(unknown))}")
     given = dict(raw)
     given["kind"] = FateKind(raw.get("kind", FateKind.COMPLETE))
-    if given["kind"] in _NEED_A_STEP and not isinstance(raw.get("at_step"), int | float):
-        raise ValueError(f"fate {given['kind']} needs at_step, a number")
+    if given["kind"] in _NEED_A_STEP and not isinstance(raw.get("at_step"), int):
+        raise ValueError(f"fate {given['kind']} needs at_step, a step")
     try:
         given["early_stopping"] = EarlyStopping(**raw.get("early_stopping", {}))
     except TypeError as exc:

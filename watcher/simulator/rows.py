@@ -1,12 +1,12 @@
 """The metric rows of one run, laid out in time, and the cheap selection of those that a request asks for."""
 
-import heapq
 import json
 import statistics
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from watcher.simulator.runs import EvalPoint, Run, TrainPoint
 
@@ -19,8 +19,8 @@ _MAX_LAG = SECOND // 100
 class MetricsQuery:
     """The filters of `GET …/metrics`. Steps and Unix nanoseconds are inclusive at both ends; None is no filter."""
 
-    step_from: float | None = None
-    step_to: float | None = None
+    step_from: int | None = None
+    step_to: int | None = None
     ns_from: int | None = None
     ns_to: int | None = None
     resolution: int | None = None
@@ -34,7 +34,8 @@ class RowTable:
     are kept as JSON text and found by bisection, so an answer costs what it returns.
 
     The order is replay's: train and eval rows merged by step, train first at equal steps, file order kept within
-    each. Wherever the step falls a new attempt begins, with newer time stamps like any later row.
+    each. A lower step is a restart: its rows come after all rows of the attempt before, with newer time stamps; an
+    evaluation that stepped back waits for the training to do so too.
     """
 
     def __init__(self, run: Run, *, speed: float, start_ns: int, n_epochs: int | None) -> None:
@@ -60,11 +61,11 @@ class RowTable:
         """How many rows can be seen `ns` nanoseconds after the job's birth."""
         return bisect_right(self.visible, ns)
 
-    def first_reaching(self, step: float) -> int | None:
+    def first_reaching(self, step: int) -> int | None:
         """The index of the first row at or beyond `step`."""
         return next((i for i, s in enumerate(self.steps) if s >= step), None)
 
-    def count_up_to_step(self, step: float) -> int:
+    def count_up_to_step(self, step: int) -> int:
         """How many rows come before the first one beyond `step`."""
         return next((i for i, s in enumerate(self.steps) if s > step), len(self))
 
@@ -103,8 +104,24 @@ class RowTable:
 
 
 def _merged(run: Run) -> list[TrainPoint | EvalPoint]:
-    train: Iterable[TrainPoint | EvalPoint] = run.train
-    return list(heapq.merge(train, run.evals, key=lambda point: (point.step, isinstance(point, EvalPoint))))
+    """The rows in replay's order; see `RowTable`."""
+    merged: list[TrainPoint | EvalPoint] = []
+    evals = deque(zip(run.evals, _attempt_numbers(run.evals), strict=True))
+    attempt = 0
+    for point, next_attempt in zip(run.train, _attempt_numbers(run.train), strict=True):
+        # Before the training steps back, what was evaluated up to its last step comes out.
+        limit = point.step if next_attempt == attempt else merged[-1].step + 1
+        while evals and evals[0][0].step < limit and evals[0][1] <= attempt:
+            merged.append(evals.popleft()[0])
+        merged.append(point)
+        attempt = next_attempt
+    return [*merged, *(point for point, _ in evals)]
+
+
+def _attempt_numbers(points: Sequence[TrainPoint | EvalPoint]) -> list[int]:
+    """For each point how often the step had fallen by then."""
+    falls = [b.step < a.step for a, b in pairwise(points)]
+    return list(accumulate(falls, initial=0))[: len(points)]
 
 
 def _moments(points: list[TrainPoint | EvalPoint], step_ns: float, start_ns: int) -> list[int]:

@@ -13,20 +13,21 @@ from watcher.simulator.fates import Fate, fate_from
 
 PACKAGED = Path(__file__).parent / "curves" / "scenarios.jsonl.gz"
 
+_GZIP = b"\x1f\x8b"
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TRAIN_COLUMNS = 4
 _EVAL_COLUMNS = 2
 
 
 class RunFileError(ValueError):
-    """A curves file that cannot be read; the text starts with `file:line:` where there is a line."""
+    """A curves file that cannot be read; the text starts with `file:line:`, or `file:` when no line can be told."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPoint:
     """One logged training step: loss in nats, gradient norm, absolute learning rate; None where it was not logged."""
 
-    step: float
+    step: int
     loss: float | None
     grad_norm: float | None
     lr: float | None
@@ -36,7 +37,7 @@ class TrainPoint:
 class EvalPoint:
     """One evaluation: loss in nats, or None."""
 
-    step: float
+    step: int
     loss: float | None
 
 
@@ -59,7 +60,7 @@ class Run:
     fate: Fate = field(default_factory=Fate)
 
     @property
-    def last_step(self) -> float:
+    def last_step(self) -> int:
         """The highest step that was logged; 0 when nothing was."""
         points: list[TrainPoint | EvalPoint] = [*self.train, *self.evals]
         return max((point.step for point in points), default=0)
@@ -74,7 +75,7 @@ def read_runs(path: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     for number, line in _lines(path):
         try:
-            run = _run(json.loads(line, parse_constant=float), str(path))
+            run = _run(json.loads(line), f"{path}:{number}")
             if run.id in runs:
                 raise RunFileError(f"there was a run with id {run.id!r} before")
         except ValueError as exc:
@@ -84,16 +85,14 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    number = 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw.startswith(_GZIP) else raw).decode()
     except (EOFError, UnicodeDecodeError, zlib.error, gzip.BadGzipFile) as exc:
-        raise RunFileError(f"{path}:{number + 1}: {exc}") from exc
+        raise RunFileError(f"{path}: {exc}") from exc
     except OSError as exc:
         raise RunFileError(f"{path}: {exc.strerror or exc}") from exc
+    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 def _reason(exc: ValueError) -> str:
@@ -105,7 +104,7 @@ def _run(raw: object, default_id: str) -> Run:
         raise RunFileError(f"a run is an object, this is {_kind(raw)}")
     config = _mapping(raw, "config")
     return Run(
-        id=str(raw.get("id", default_id)),
+        id=str(raw.get("id") or default_id),
         train=[TrainPoint(*row) for row in _table(raw, "train", _TRAIN_COLUMNS)],
         evals=[EvalPoint(*row) for row in _table(raw, "eval", _EVAL_COLUMNS)],
         total_steps=_count(config, "total_steps"),
@@ -126,12 +125,17 @@ def _mapping(raw: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _count(config: dict[str, Any], key: str) -> int | None:
+    """A number of the plan; 0 says nothing, as in replay."""
     value = config.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not _whole(value) or value < 0:
         raise RunFileError(f"config.{key} is a whole number, not {value!r}")
-    return value
+    return int(value) or None
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value % 1 == 0
 
 
 def _table(raw: dict[str, Any], key: str, columns: int) -> list[list[Any]]:
@@ -142,13 +146,13 @@ def _table(raw: dict[str, Any], key: str, columns: int) -> list[list[Any]]:
 
 
 def _row(row: object, where: str, columns: int) -> list[Any]:
-    if not isinstance(row, list) or not _EVAL_COLUMNS <= len(row) <= columns:
+    """The columns that count: those that are missing are None, further ones are left out."""
+    if not isinstance(row, list) or not row:
         raise RunFileError(f"{where} is a list of {columns} values, this is {json.dumps(row)[:60]}")
-    step = row[0]
-    if isinstance(step, bool) or not isinstance(step, int | float) or not math.isfinite(step):
-        raise RunFileError(f"{where} starts with its step, a finite number, not {step!r}")
-    values = [_number(value, where) for value in row[1:]]
-    return [step, *values, *[None] * (columns - len(row))]
+    if not _whole(row[0]):
+        raise RunFileError(f"{where} starts with its step, a whole number, not {row[0]!r}")
+    values = [_number(value, where) for value in row[1:columns]]
+    return [int(row[0]), *values, *[None] * (columns - 1 - len(values))]
 
 
 def _number(value: object, where: str) -> float | None:

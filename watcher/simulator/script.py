@@ -54,7 +54,7 @@ class Script:
     training_ns: int
     phases: list[tuple[int, str]]
     events: list[ScriptedEvent]
-    checkpoints: list[tuple[int, float]] = field(default_factory=list)
+    checkpoints: list[tuple[int, int]] = field(default_factory=list)
     halt: Halt | None = None
     tokenised_ns: int | None = None
     named_ns: int | None = None
@@ -76,7 +76,7 @@ class Script:
         return self.rows.visible[self.row_limit - 1] if self.row_limit else self.training_ns
 
     @property
-    def last_step(self) -> float:
+    def last_step(self) -> int:
         """The step of the last row that comes out; 0 when there is none."""
         return self.rows.steps[self.row_limit - 1] if self.row_limit else 0
 
