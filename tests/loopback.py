@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 
 
-class FakeClock:
-    """Time that moves only when somebody sleeps; each sleep is remembered, in seconds."""
+class SkippingClock:
+    """A `Clock` that nobody has to move: a sleep is over at once and moves it; each is remembered, in seconds."""
 
     def __init__(self) -> None:
         self.at = datetime(2026, 7, 2, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 import pytest
 
-from tests.loopback import Answer, FakeClock, Request, ok, script, serving
+from tests.loopback import Answer, Request, SkippingClock, ok, script, serving
 from watcher import __version__
 from watcher.domain.observations import EvalRow, Status
 from watcher.providers.together import Limits, TogetherProvider, failures
@@ -59,23 +59,18 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def clock() -> SkippingClock:
+    return SkippingClock()
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-def provider(url: str, clock: FakeClock, limits: Limits = QUICK, **more: Any) -> TogetherProvider:
+def provider(url: str, clock: SkippingClock, limits: Limits = QUICK, **more: Any) -> TogetherProvider:
     return TogetherProvider(account="acme", api_key=KEY, clock=clock, base_url=url, limits=limits, **more)
 
 
 async def answered(answer: Answer | Callable[[Request], Answer], call: Call, limits: Limits = QUICK) -> Any:
     """What one call gives when the server answers so."""
     async with serving(answer if callable(answer) else script(answer)) as server:
-        client = provider(server.url, FakeClock(), limits)
+        client = provider(server.url, SkippingClock(), limits)
         try:
             return await call(client)
         finally:
@@ -96,7 +91,7 @@ def shown(exc: BaseException) -> str:
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/", "//v1//"])
-async def test_the_base_url_is_taken_with_and_without_its_version(suffix: str, clock: FakeClock) -> None:
+async def test_the_base_url_is_taken_with_and_without_its_version(suffix: str, clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = provider(server.url + suffix, clock)
         await client.list_jobs()
@@ -105,7 +100,7 @@ async def test_the_base_url_is_taken_with_and_without_its_version(suffix: str, c
     assert server.targets == ["/v1/fine-tunes"]
 
 
-async def test_a_path_before_the_version_is_kept(clock: FakeClock) -> None:
+async def test_a_path_before_the_version_is_kept(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = provider(f"{server.url}/gateway/v1", clock)
         await client.list_jobs()
@@ -114,7 +109,7 @@ async def test_a_path_before_the_version_is_kept(clock: FakeClock) -> None:
     assert server.targets == ["/gateway/v1/fine-tunes"]
 
 
-async def test_every_request_names_the_program_and_carries_the_key(clock: FakeClock) -> None:
+async def test_every_request_names_the_program_and_carries_the_key(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = TogetherProvider(account="acme", api_key=f" {KEY}\n", clock=clock, base_url=server.url)
         await client.list_jobs()
@@ -141,7 +136,9 @@ async def test_every_request_names_the_program_and_carries_the_key(clock: FakeCl
     ],
     ids=["whoami", "list", "job", "metrics", "metrics from", "checkpoints", "cancel", "delete", "delete by force"],
 )
-async def test_each_call_is_one_request(call: Call, method: str, target: str, answer: object, clock: FakeClock) -> None:
+async def test_each_call_is_one_request(
+    call: Call, method: str, target: str, answer: object, clock: SkippingClock
+) -> None:
     async with serving(script(ok(answer))) as server:
         client = provider(server.url, clock)
         await call(client)
@@ -150,7 +147,7 @@ async def test_each_call_is_one_request(call: Call, method: str, target: str, an
     assert [(request.method, request.target) for request in server.requests] == [(method, target)]
 
 
-async def test_an_id_stays_one_segment_of_the_path(clock: FakeClock) -> None:
+async def test_an_id_stays_one_segment_of_the_path(clock: SkippingClock) -> None:
     async with serving(script(ok({"status": "running", "events": [{}]}))) as server:
         client = provider(server.url, clock)
         await client.get_job("../x?y#z%41")
@@ -161,7 +158,7 @@ async def test_an_id_stays_one_segment_of_the_path(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("job_id", ["", ".", "..", "a b", "ft-\r\nx", "x" * 300])
 @pytest.mark.parametrize("call", ["get_job", "get_metrics", "get_checkpoints", "cancel", "delete"])
-async def test_an_id_that_would_change_the_path_is_never_sent(call: str, job_id: str, clock: FakeClock) -> None:
+async def test_an_id_that_would_change_the_path_is_never_sent(call: str, job_id: str, clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = provider(server.url, clock)
         with pytest.raises(ProviderError) as caught:
@@ -171,7 +168,7 @@ async def test_an_id_that_would_change_the_path_is_never_sent(call: str, job_id:
     assert (server.requests, caught.value.reason, caught.value.retryable) == ([], FailureReason.CLIENT, False)
 
 
-async def test_connections_are_kept(clock: FakeClock) -> None:
+async def test_connections_are_kept(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = provider(server.url, clock)
         for _ in range(5):
@@ -239,7 +236,9 @@ async def test_packed_answers_are_unpacked() -> None:
     assert len(found.jobs) == 1
 
 
-async def test_a_key_is_looked_up_where_the_newest_sdk_does_when_the_reference_is_out_of_date(clock: FakeClock) -> None:
+async def test_a_key_is_looked_up_where_the_newest_sdk_does_when_it_is_not_where(
+    clock: SkippingClock,
+) -> None:
     who = {"type": "project_api_key", "project": {"id": "p1", "name": "tuning"}, "organization": {"name": "Acme"}}
     async with serving(lambda r: ok(who) if r.target.startswith("/v3") else Answer(status=404)) as server:
         client = provider(server.url, clock)
@@ -250,7 +249,7 @@ async def test_a_key_is_looked_up_where_the_newest_sdk_does_when_the_reference_i
     assert server.targets == ["/v1/whoami", "/v3/whoami"]
 
 
-async def test_a_job_without_its_log_is_asked_for_it(clock: FakeClock) -> None:
+async def test_a_job_without_its_log_is_asked_for_it(clock: SkippingClock) -> None:
     log = ok(RECORDED["events_early_stopped_refund_wire_case"]["body"])
     async with serving(lambda r: log if r.target.endswith("/events") else ok(RUNNING | {"events": []})) as server:
         client = provider(server.url, clock)
@@ -298,7 +297,7 @@ def history(first: int, last: int) -> Callable[[Request], Answer]:
     ],
 )
 async def test_long_histories_are_asked_for_in_windows(
-    from_step: int, last_step: int | None, queries: list[str], clock: FakeClock
+    from_step: int, last_step: int | None, queries: list[str], clock: SkippingClock
 ) -> None:
     async with serving(history(1, 27)) as server:
         client = provider(server.url, clock, Limits(per_second=1e6, window=10))
@@ -309,7 +308,9 @@ async def test_long_histories_are_asked_for_in_windows(
     assert [row.step for row in found.rows] == list(range(max(from_step, 1), 28))
 
 
-async def test_a_history_too_large_for_one_answer_is_asked_for_in_windows_until_one_is_empty(clock: FakeClock) -> None:
+async def test_a_history_too_large_for_one_answer_is_asked_for_in_windows(
+    clock: SkippingClock,
+) -> None:
     async with serving(history(1, 27)) as server:
         client = provider(server.url, clock, Limits(per_second=1e6, window=10, max_body=1000))
         found = await client.get_metrics(ID)
@@ -341,7 +342,7 @@ EXPECTED = {
 }
 
 
-async def test_every_status_has_its_reason_and_shows_no_secret(clock: FakeClock) -> None:
+async def test_every_status_has_its_reason_and_shows_no_secret(clock: SkippingClock) -> None:
     status = 400
     body = json.dumps({"error": {"message": SECRET, "type": SECRET, "param": None, "code": None}}).encode()
     async with serving(lambda _: Answer(status=status, body=body, headers={"x-note": SECRET})) as server:
@@ -358,7 +359,7 @@ async def test_every_status_has_its_reason_and_shows_no_secret(clock: FakeClock)
         await client.aclose()
 
 
-async def test_an_effect_that_was_refused_is_not_done_and_one_that_broke_may_be(clock: FakeClock) -> None:
+async def test_an_effect_that_was_refused_is_not_done_and_one_that_broke_may_be(clock: SkippingClock) -> None:
     status = 400
     async with serving(lambda _: Answer(status=status)) as server:
         client = provider(server.url, clock)
@@ -451,7 +452,7 @@ async def test_a_broken_exchange_is_named_and_an_effect_may_be_done(
     assert KEY not in shown(exc)
 
 
-async def test_a_post_that_never_left_is_not_done(clock: FakeClock) -> None:
+async def test_a_post_that_never_left_is_not_done(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         url = server.url
     client = provider(url, clock)
@@ -462,7 +463,7 @@ async def test_a_post_that_never_left_is_not_done(clock: FakeClock) -> None:
     assert (caught.value.reason, caught.value.maybe_done) == (FailureReason.NETWORK, False)
 
 
-async def test_a_host_without_an_address_is_the_network(clock: FakeClock) -> None:
+async def test_a_host_without_an_address_is_the_network(clock: SkippingClock) -> None:
     client = provider("http://no-such-host.invalid", clock, ONCE)
     with pytest.raises(ProviderError) as caught:
         await client.list_jobs()
@@ -512,7 +513,7 @@ def test_a_connect_timeout_was_not_sent() -> None:
     assert (ours.reason, ours.maybe_done) == (FailureReason.TIMEOUT, False)
 
 
-async def test_a_cancelled_task_stays_cancelled_and_frees_its_slot(clock: FakeClock) -> None:
+async def test_a_cancelled_task_stays_cancelled_and_frees_its_slot(clock: SkippingClock) -> None:
     counted = Counted()
     async with serving(script(EMPTY)) as server:
         server.gate = asyncio.Event()
@@ -533,7 +534,7 @@ async def test_a_cancelled_task_stays_cancelled_and_frees_its_slot(clock: FakeCl
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_the_key_is_not_taken_to_another_host(status: int, clock: FakeClock) -> None:
+async def test_the_key_is_not_taken_to_another_host(status: int, clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as elsewhere:
         away = Answer(status=status, headers={"location": f"{elsewhere.url}/v1/fine-tunes"})
         async with serving(script(away)) as server:
@@ -546,7 +547,7 @@ async def test_the_key_is_not_taken_to_another_host(status: int, clock: FakeCloc
     assert elsewhere.url not in shown(caught.value)
 
 
-async def test_a_redirect_on_the_host_is_followed_by_a_read_and_never_by_an_effect(clock: FakeClock) -> None:
+async def test_a_redirect_on_the_host_is_followed_by_a_read_and_never_by_an_effect(clock: SkippingClock) -> None:
     def answer(request: Request) -> Answer:
         moved = Answer(status=308, headers={"location": f"{request.target}/"})
         return EMPTY if request.target.endswith("/") else moved
@@ -561,7 +562,7 @@ async def test_a_redirect_on_the_host_is_followed_by_a_read_and_never_by_an_effe
     assert server.targets == ["/v1/fine-tunes", "/v1/fine-tunes/", f"/v1/fine-tunes/{ID}/cancel"]
 
 
-async def test_a_circle_of_redirects_ends(clock: FakeClock) -> None:
+async def test_a_circle_of_redirects_ends(clock: SkippingClock) -> None:
     async with serving(lambda request: Answer(status=302, headers={"location": request.target})) as server:
         client = provider(server.url, clock, ONCE)
         with pytest.raises(ProviderError):
@@ -577,7 +578,7 @@ async def test_a_circle_of_redirects_ends(clock: FakeClock) -> None:
 @pytest.mark.parametrize("key", ["", " ", "a b", "a\nb", "clé", "a\x00b"], ids=repr)
 def test_a_key_that_no_header_takes_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        TogetherProvider(account="acme", api_key=key, clock=FakeClock())
+        TogetherProvider(account="acme", api_key=key, clock=SkippingClock())
 
     assert not key.strip() or key not in shown(caught.value)
 
@@ -585,12 +586,12 @@ def test_a_key_that_no_header_takes_is_refused_without_showing_it(key: str) -> N
 @pytest.mark.parametrize("url", ["", "ftp://host", "host", "http://", f"https://user:{SECRET}@host/v1"])
 def test_a_base_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        TogetherProvider(account="acme", api_key=KEY, clock=FakeClock(), base_url=url)
+        TogetherProvider(account="acme", api_key=KEY, clock=SkippingClock(), base_url=url)
 
     assert SECRET not in str(caught.value)
 
 
-async def test_nothing_shows_the_key(clock: FakeClock) -> None:
+async def test_nothing_shows_the_key(clock: SkippingClock) -> None:
     client = provider("http://127.0.0.1:9", clock)
     parts = (client, *vars(client).values(), *vars(client._caller).values())
     await client.aclose()
@@ -600,6 +601,6 @@ async def test_nothing_shows_the_key(clock: FakeClock) -> None:
 
 
 def test_telemetry_and_limits_have_defaults() -> None:
-    client = TogetherProvider(account="acme", api_key=KEY, clock=FakeClock())
+    client = TogetherProvider(account="acme", api_key=KEY, clock=SkippingClock())
 
     assert client._root == "https://api.together.ai"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback import Answer, FakeClock, ok, script, serving
+from tests.loopback import Answer, SkippingClock, ok, script, serving
 from watcher.providers.together import Limits, TogetherProvider
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 
@@ -25,13 +25,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def list_of(url: str) -> object:
-    client = TogetherProvider(account="a", api_key=KEY, clock=FakeClock(), base_url=url, limits=ONCE)
+    client = TogetherProvider(account="a", api_key=KEY, clock=SkippingClock(), base_url=url, limits=ONCE)
     try:
         return await client.list_jobs()
     finally:
@@ -49,7 +44,7 @@ async def test_a_proxy_for_http_is_asked_for_the_whole_address(name: str, monkey
 
 
 # the transport hands aiohttp the old form, which aiohttp 3 takes; only this suite makes its warning an error
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*(BasicAuth|proxy_auth).*deprecated:DeprecationWarning")
 async def test_a_proxy_may_want_a_name_and_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(script(EMPTY)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//user:pass@"))
@@ -83,7 +78,7 @@ async def test_a_proxy_for_https_is_asked_for_a_tunnel_and_never_sees_the_key(mo
 async def test_a_tunnel_that_was_refused_means_that_a_cancel_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(script(Answer(status=407))) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        client = TogetherProvider(account="a", api_key=KEY, clock=FakeClock())
+        client = TogetherProvider(account="a", api_key=KEY, clock=SkippingClock())
         with pytest.raises(ProviderError) as caught:
             await client.cancel("ft-1")
         await client.aclose()
@@ -107,7 +102,7 @@ async def test_a_proxy_that_is_down_is_the_network(monkeypatch: pytest.MonkeyPat
 def test_a_variable_that_can_not_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:
-        TogetherProvider(account="a", api_key=KEY, clock=FakeClock())
+        TogetherProvider(account="a", api_key=KEY, clock=SkippingClock())
 
     assert "SSL_CERT_FILE" in str(caught.value)
     assert "planted" not in str(caught.value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.loopback import Answer, FakeClock, ok, script, serving
+from tests.loopback import Answer, SkippingClock, ok, script, serving
 from watcher.providers.together import Limits, TogetherProvider
 from watcher.providers.together.pace import Pace
 from watcher.providers.together.transport import Caller, any_up_to, headers_of, http_client
@@ -29,13 +29,8 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> SkippingClock:
+    return SkippingClock()
 
 
 class Counted(NoTelemetry):
@@ -48,7 +43,7 @@ class Counted(NoTelemetry):
         self.outcomes.append((account, endpoint, outcome))
 
 
-async def tries(clock: FakeClock, *answers: Answer, limits: Limits = QUICK, **more: Any) -> int | ProviderError:
+async def tries(clock: SkippingClock, *answers: Answer, limits: Limits = QUICK, **more: Any) -> int | ProviderError:
     """How many requests a list took, or the error it ended with; the last answer is for ever."""
     async with serving(script(*answers)) as server:
         client = TogetherProvider(account="acme", api_key="k", clock=clock, base_url=server.url, limits=limits, **more)
@@ -61,14 +56,14 @@ async def tries(clock: FakeClock, *answers: Answer, limits: Limits = QUICK, **mo
         return len(server.requests)
 
 
-async def waited(clock: FakeClock, status: int = 429, **headers: str) -> list[float]:
+async def waited(clock: SkippingClock, status: int = 429, **headers: str) -> list[float]:
     """The sleeps between a refusal with these headers and the answer."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     assert await tries(clock, Answer(status=status, headers=named), EMPTY) == 2
     return clock.slept
 
 
-async def refused(clock: FakeClock, **headers: str) -> ProviderError:
+async def refused(clock: SkippingClock, **headers: str) -> ProviderError:
     """The error of a list whose every request is refused with 429 and these headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     exc = await tries(clock, Answer(status=429, headers=named))
@@ -77,12 +72,12 @@ async def refused(clock: FakeClock, **headers: str) -> ProviderError:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 524, 529])
-async def test_a_read_that_may_succeed_is_tried_again(status: int, clock: FakeClock) -> None:
+async def test_a_read_that_may_succeed_is_tried_again(status: int, clock: SkippingClock) -> None:
     assert await tries(clock, Answer(status=status), Answer(status=status), EMPTY) == 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 422])
-async def test_a_read_that_can_not_succeed_is_not(status: int, clock: FakeClock) -> None:
+async def test_a_read_that_can_not_succeed_is_not(status: int, clock: SkippingClock) -> None:
     exc = await tries(clock, Answer(status=status), EMPTY)
 
     assert isinstance(exc, ProviderError)
@@ -98,11 +93,11 @@ async def test_a_read_that_can_not_succeed_is_not(status: int, clock: FakeClock)
     ],
     ids=["closed", "cut", "a page"],
 )
-async def test_a_broken_answer_to_a_read_is_asked_for_again(broken: Answer, clock: FakeClock) -> None:
+async def test_a_broken_answer_to_a_read_is_asked_for_again(broken: Answer, clock: SkippingClock) -> None:
     assert await tries(clock, broken, broken, EMPTY, limits=Limits(per_second=1e6, attempts=5)) == 3
 
 
-async def test_the_last_try_ends_with_the_last_error(clock: FakeClock) -> None:
+async def test_the_last_try_ends_with_the_last_error(clock: SkippingClock) -> None:
     exc = await tries(clock, Answer(status=500), Answer(status=502), Answer(status=503))
 
     assert isinstance(exc, ProviderError)
@@ -115,7 +110,7 @@ async def test_the_last_try_ends_with_the_last_error(clock: FakeClock) -> None:
     [Answer(status=429), Answer(status=409), Answer(status=503, headers={"x-should-retry": "true"}), CUT],
     ids=["429", "409", "503 that asks for it", "cut"],
 )
-async def test_an_effect_is_sent_once(call: str, answer: Answer, clock: FakeClock) -> None:
+async def test_an_effect_is_sent_once(call: str, answer: Answer, clock: SkippingClock) -> None:
     async with serving(script(answer)) as server:
         client = TogetherProvider(account="a", api_key="k", clock=clock, base_url=server.url, limits=QUICK)
         with pytest.raises(ProviderError):
@@ -125,7 +120,7 @@ async def test_an_effect_is_sent_once(call: str, answer: Answer, clock: FakeCloc
     assert (len(server.requests), clock.slept) == (1, [])
 
 
-async def test_a_cancel_on_a_kept_connection_that_the_server_closed_is_sent_once(clock: FakeClock) -> None:
+async def test_a_cancel_on_a_kept_connection_that_the_server_closed_is_sent_once(clock: SkippingClock) -> None:
     async with serving(script(EMPTY, Answer(raw=b""))) as server:
         client = TogetherProvider(account="a", api_key="k", clock=clock, base_url=server.url, limits=QUICK)
         await client.list_jobs()
@@ -140,30 +135,30 @@ async def test_a_cancel_on_a_kept_connection_that_the_server_closed_is_sent_once
 # --- how long
 
 
-async def test_the_server_says_how_long_in_milliseconds(clock: FakeClock) -> None:
+async def test_the_server_says_how_long_in_milliseconds(clock: SkippingClock) -> None:
     assert await waited(clock, retry_after_ms="1500", retry_after="5", x_ratelimit_reset="6") == [1.5]
 
 
-async def test_the_server_says_how_long_in_seconds(clock: FakeClock) -> None:
+async def test_the_server_says_how_long_in_seconds(clock: SkippingClock) -> None:
     assert await waited(clock, 503, retry_after="2", x_ratelimit_reset="6") == [2.0]
 
 
-async def test_the_server_says_until_when(clock: FakeClock) -> None:
+async def test_the_server_says_until_when(clock: SkippingClock) -> None:
     until = format_datetime(clock.now() + timedelta(seconds=3), usegmt=True)
 
     assert await waited(clock, retry_after=until) == [3.0]
 
 
-async def test_a_date_that_is_over_is_no_wait(clock: FakeClock) -> None:
+async def test_a_date_that_is_over_is_no_wait(clock: SkippingClock) -> None:
     assert await waited(clock, retry_after="Thu, 01 Jan 2026 00:00:00 GMT") == [0.0]
 
 
-async def test_the_documented_hint_that_no_sdk_reads_is_obeyed(clock: FakeClock) -> None:
+async def test_the_documented_hint_that_no_sdk_reads_is_obeyed(clock: SkippingClock) -> None:
     assert await waited(clock, x_ratelimit_reset="4") == [4.0]
 
 
 @pytest.mark.parametrize("value", ["soon", "", "-1", "nan", "inf", "1779196193", "Thu, 99 Foo 2026"])
-async def test_a_hint_that_is_none_is_ignored(value: str, clock: FakeClock) -> None:
+async def test_a_hint_that_is_none_is_ignored(value: str, clock: SkippingClock) -> None:
     slept = await waited(clock, retry_after=value, x_ratelimit_reset=value)
 
     assert len(slept) == 1
@@ -171,21 +166,21 @@ async def test_a_hint_that_is_none_is_ignored(value: str, clock: FakeClock) -> N
 
 
 @pytest.mark.parametrize("header", ["retry_after", "x_ratelimit_reset"])
-async def test_a_wait_that_is_too_long_for_one_sweep_is_left_to_the_next(header: str, clock: FakeClock) -> None:
+async def test_a_wait_that_is_too_long_for_one_sweep_is_left_to_the_next(header: str, clock: SkippingClock) -> None:
     exc = await refused(clock, **{header: "61"})
 
     assert (exc.reason, exc.retryable, exc.retry_after) == (FailureReason.RATE_LIMITED, True, 61.0)
     assert clock.slept == []
 
 
-async def test_waits_together_stay_within_the_budget(clock: FakeClock) -> None:
+async def test_waits_together_stay_within_the_budget(clock: SkippingClock) -> None:
     exc = await refused(clock, retry_after="5")
 
     assert exc.retry_after == 5.0
     assert clock.slept == [5.0]  # a second one would end after ten seconds of eight
 
 
-async def test_random_waits_have_a_ceiling_that_doubles_up_to_a_bound(clock: FakeClock) -> None:
+async def test_random_waits_have_a_ceiling_that_doubles_up_to_a_bound(clock: SkippingClock) -> None:
     ceilings: list[float] = []
 
     def none_of(ceiling: float) -> float:
@@ -211,7 +206,9 @@ def test_jitter_is_full() -> None:
 
 
 @pytest.mark.parametrize(("status", "word", "expected"), [(503, "false", 1), (400, "true", 3), (503, "maybe", 3)])
-async def test_the_server_may_say_whether_to_try_again(status: int, word: str, expected: int, clock: FakeClock) -> None:
+async def test_the_server_may_say_whether_to_ask_again(
+    status: int, word: str, expected: int, clock: SkippingClock
+) -> None:
     counted = Counted()
     exc = await tries(clock, Answer(status=status, headers={"x-should-retry": word}), telemetry=counted)
 
@@ -220,7 +217,7 @@ async def test_the_server_may_say_whether_to_try_again(status: int, word: str, e
     assert len(counted.outcomes) == expected
 
 
-async def test_each_try_is_counted_under_its_outcome(clock: FakeClock) -> None:
+async def test_each_try_is_counted_under_its_outcome(clock: SkippingClock) -> None:
     counted = Counted()
     await tries(clock, Answer(status=429), CUT, EMPTY, telemetry=counted, limits=Limits(attempts=9))
 
@@ -232,7 +229,7 @@ async def test_each_try_is_counted_under_its_outcome(clock: FakeClock) -> None:
 # --- how fast
 
 
-async def test_requests_keep_their_rate_after_a_burst(clock: FakeClock) -> None:
+async def test_requests_keep_their_rate_after_a_burst(clock: SkippingClock) -> None:
     pace = Pace(clock, per_second=2.0, burst=3, concurrency=1)
     left = []
     for _ in range(6):
@@ -242,7 +239,7 @@ async def test_requests_keep_their_rate_after_a_burst(clock: FakeClock) -> None:
     assert left == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]
 
 
-async def test_a_pause_saves_up_no_more_than_the_burst(clock: FakeClock) -> None:
+async def test_a_pause_saves_up_no_more_than_the_burst(clock: SkippingClock) -> None:
     pace = Pace(clock, per_second=2.0, burst=3, concurrency=1)
     clock.advance(3600)
     for _ in range(5):
@@ -251,7 +248,7 @@ async def test_a_pause_saves_up_no_more_than_the_burst(clock: FakeClock) -> None
     assert clock.slept == [0.5, 0.5]
 
 
-async def test_a_refusal_holds_the_whole_account(clock: FakeClock) -> None:
+async def test_a_refusal_holds_the_whole_account(clock: SkippingClock) -> None:
     pace = Pace(clock, per_second=2.0, burst=3, concurrency=1)
     pace.hold(10.0)
     await pace.turn()
@@ -259,7 +256,7 @@ async def test_a_refusal_holds_the_whole_account(clock: FakeClock) -> None:
     assert clock.slept == [10.0]
 
 
-async def test_the_client_keeps_its_rate(clock: FakeClock) -> None:
+async def test_the_client_keeps_its_rate(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = TogetherProvider(
             account="a", api_key="k", clock=clock, base_url=server.url, limits=Limits(per_second=4.0, burst=1)
@@ -271,7 +268,7 @@ async def test_the_client_keeps_its_rate(clock: FakeClock) -> None:
     assert clock.slept == [0.25] * 4
 
 
-async def test_no_more_requests_at_once_than_allowed(clock: FakeClock) -> None:
+async def test_no_more_requests_at_once_than_allowed(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         server.gate = asyncio.Event()
         limits = Limits(per_second=1e6, burst=1000, concurrency=3)
