@@ -10,18 +10,6 @@ from watcher.domain.rule import SubjectKind
 
 _NANO = Decimal(10**9)
 
-_HEADS = {
-    TransitionReason.RESOLVED: "Resolved",
-    TransitionReason.WOULD_CANCEL: "Would cancel",
-    TransitionReason.CANCEL_REFUSED: "Not cancelled",
-    TransitionReason.CANCEL_REQUESTED: "Cancelling",
-    TransitionReason.CANCELLED: "Cancelled",
-    TransitionReason.CANCEL_OVERTAKEN: "Cancel overtaken",
-    TransitionReason.CANCEL_FAILED: "Cancel failed",
-    TransitionReason.CANCEL_VETOED: "Cancel vetoed",
-    TransitionReason.CANCEL_WITHDRAWN: "Cancel withdrawn",
-}
-
 
 def message_key(transition_id: int, transition: Transition, target: str) -> str:
     """The idempotency key: the same for every delivery of one transition to one target."""
@@ -52,11 +40,10 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
 
 
 def _title(transition: Transition, facts: JobFacts | None) -> str:
+    """Who and what; formats put the severity, or what became of it, before it."""
     alert = transition.alert
-    head = _HEADS.get(transition.reason)
     what = alert.rule if not alert.kind or alert.kind == alert.rule else f"{alert.rule} ({alert.kind})"
-    about = facts.label if facts else alert.subject.name
-    return f"{head}: {about}: {what}" if head else f"{about}: {what}"
+    return f"{facts.label if facts else alert.subject.name}: {what}"
 
 
 def _job_facts(transition: Transition, facts: JobFacts | None) -> tuple[tuple[str, str], ...]:

@@ -191,6 +191,9 @@ class Writes(Reads, Protocol):
     def release_claims(self) -> int:
         """After a crash: claimed rows are due again. Call once, at the start, under the state lock."""
 
+    def clamp_due(self, latest: datetime) -> int:
+        """Open effects that wait for a time after `latest` wait for `latest`: the clock was stepped back."""
+
     def add_proposal(self, proposal: Proposal) -> None: ...
 
     def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:

@@ -106,6 +106,11 @@ _REQUEUE = (
     .values(state=_DUE, attempts=0, next_at=bindparam("now"), claimed_at=None, done_at=None)
 )
 _RELEASE = update(schema.outbox).where(_outbox.state == _CLAIMED).values(state=_DUE, claimed_at=None)
+_CLAMP = (
+    update(schema.outbox)
+    .where(_outbox.state == _DUE, _outbox.next_at > bindparam("latest"))
+    .values(next_at=bindparam("latest"))
+)
 _OPEN_ROW = select(schema.outbox).where(and_(_ROW, _OPEN))
 _REPLACED = (
     update(schema.outbox)
@@ -220,6 +225,9 @@ class SqlWrites(SqlReads):
 
     def release_claims(self) -> int:
         return self._run(_RELEASE).rowcount
+
+    def clamp_due(self, latest: datetime) -> int:
+        return self._run(_CLAMP, {"latest": micros(latest)}).rowcount
 
     def add_proposal(self, proposal: Proposal) -> None:
         """Raises StoreError when the job has an open one already."""

@@ -1,0 +1,176 @@
+"""The daemon's loops: sweeps on a schedule, a delivery pump woken by commits, and a check of the clock."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from watcher.daemon.health import Health
+from watcher.daemon.schedule import Schedule
+from watcher.daemon.sdnotify import SdNotify
+from watcher.service.dispatcher import LONGEST_WAIT, Dispatcher
+from watcher.service.errors import StoreError
+from watcher.service.ports import Clock, Store
+from watcher.service.router import Router
+from watcher.service.subjects import Faults
+from watcher.service.sweep import Sweeper
+
+log = structlog.get_logger(__name__)
+
+CLOCK_EVERY = 5.0
+CLOCK_STEP = 5.0
+"""Seconds by which wall time and monotonic time may differ between two checks before the clock counts as stepped."""
+DRAIN = 20.0
+"""Seconds that sends under way are given at the end; what is not done by then is sent again after the next start."""
+_TICK = timedelta(seconds=1)
+_BEAT = timedelta(seconds=5)
+
+
+class Part(Protocol):
+    """Something with a start and an end: the web server, the control socket."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Daemon:
+    """Everything that runs, put together by the composition root."""
+
+    sweepers: Sequence[Sweeper]
+    router: Router
+    dispatcher: Dispatcher
+    faults: Faults
+    health: Health
+    schedule: Schedule
+    store: Store
+    clock: Clock
+    notify: SdNotify
+    wake: asyncio.Event
+    parts: Sequence[Part] = ()
+    close: Sequence[Callable[[], Awaitable[None]]] = ()
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _stopping: bool = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until `stop` is set, then drain: sweeps end, decisions are routed, sends under way finish."""
+        await self.store.write(lambda tx: tx.release_claims())
+        for sweeper in self.sweepers:
+            await sweeper.load()
+            self.health.watch(sweeper.config.name, sweeper.config.interval)
+        for part in self.parts:
+            await part.start()
+        self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._check_clock())]
+        self._plan()
+        self.schedule.start()
+        self.notify.ready(f"watching {len(self.sweepers)} account(s)")
+        log.info("daemon.started", accounts=[s.config.name for s in self.sweepers])
+        try:
+            await stop.wait()
+        finally:
+            await self._drain()
+
+    def _plan(self) -> None:
+        now = self.clock.now()
+        for sweeper in self.sweepers:
+            name = f"sweep:{sweeper.config.name}"
+            self.schedule.every(
+                name, sweeper.config.interval, self._sweep(sweeper), first=now, spread=len(self.sweepers) > 1
+            )
+        self.schedule.every("deliver", _TICK, self._wake, first=now)
+        self.schedule.every("beat", _BEAT, self._beat, first=now)
+
+    def _sweep(self, sweeper: Sweeper) -> Callable[[], Awaitable[None]]:
+        async def sweep() -> None:
+            try:
+                report = await sweeper.run()
+            except StoreError as error:
+                # Nothing was decided. The store can't hold an alert about itself: the log and the probes tell it.
+                log.error("sweep.not_stored", account=sweeper.config.name, reason=str(error))
+                self.health.stored(str(error))
+                return
+            self.health.stored(None)
+            self.health.swept(report.account, report.reason)
+            self.wake.set()
+
+        return sweep
+
+    async def _wake(self) -> None:
+        self.wake.set()
+
+    async def _beat(self) -> None:
+        await self.health.beat()
+        if not self.health.alive():
+            self.notify.watchdog()
+        reasons = await self.health.ready()
+        self.notify.status("; ".join(reasons) if reasons else "watching")
+
+    async def _pump(self) -> None:
+        """Route and dispatch whenever something was committed, and once a second for what became due."""
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            await self._deliver()
+
+    async def _deliver(self) -> None:
+        try:
+            await self.faults.flush()
+            await self.router.run()
+            if not self._stopping:
+                await self.dispatcher.run_due()
+        except StoreError as error:
+            log.error("delivery.not_stored", reason=str(error))
+        except Exception:
+            log.exception("delivery.crashed")
+
+    async def _check_clock(self) -> None:
+        """Compare the two clocks: a step makes one sweep conclude nothing, and nothing waits for a time far ahead."""
+        wall, mono = self.clock.now(), self.clock.monotonic()
+        while True:
+            await self.clock.sleep(CLOCK_EVERY)
+            now, ticks = self.clock.now(), self.clock.monotonic()
+            step = (now - wall).total_seconds() - (ticks - mono)
+            wall, mono = now, ticks
+            if abs(step) > CLOCK_STEP:
+                await self._clock_stepped(step)
+
+    async def _clock_stepped(self, step: float) -> None:
+        now = self.clock.now()
+        for sweeper in self.sweepers:
+            sweeper.distrust_clock()
+        self.schedule.retime(now)
+        self.faults.report(
+            "clock", "step", f"the system clock stepped by {step:+.0f} s; one sweep concludes nothing from it"
+        )
+        try:
+            await self.store.write(lambda tx: tx.clamp_due(now + timedelta(seconds=LONGEST_WAIT)))
+            await self.faults.flush()
+        except StoreError as error:
+            log.error("clock.step_not_stored", reason=str(error))
+        self.faults.over("clock", "step")
+
+    async def _drain(self) -> None:
+        self._stopping = True
+        self.notify.stopping("draining")
+        log.info("daemon.draining")
+        self.schedule.pause()
+        for sweeper in self.sweepers:
+            await sweeper.load()  # takes the lock of a sweep that is under way: returns when it is over
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._deliver()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                await self.dispatcher.settle()
+        for part in reversed(self.parts):
+            await part.stop()
+        self.schedule.stop()
+        for close in self.close:
+            await close()
+        log.info("daemon.stopped")

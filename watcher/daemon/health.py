@@ -1,0 +1,89 @@
+"""Whether the process makes progress, and whether it sees and delivers: what the probes and the service manager ask."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from watcher.service.errors import StoreError
+from watcher.service.ports import Clock, Store
+
+STUCK = 30.0
+"""Seconds without a beat of the event loop or the writer thread after which the process counts as stuck."""
+OLDEST_DUE = timedelta(minutes=5)
+MISSED_INTERVALS = 3
+
+
+@dataclass(slots=True)
+class _Account:
+    interval: timedelta
+    useful_at: datetime | None = None
+    reason: str = "no sweep yet"
+
+
+@dataclass(slots=True)
+class Health:
+    """Collects signs of life. `beat` is called by the event loop, a useful sweep is one that saw the account."""
+
+    clock: Clock
+    store: Store
+    _accounts: dict[str, _Account] = field(default_factory=dict)
+    _loop_beat: float = 0.0
+    _writer_beat: float = 0.0
+    _store_error: str = ""
+    _started_at: datetime | None = None
+
+    def watch(self, account: str, interval: timedelta) -> None:
+        """An account is swept from now on."""
+        self._accounts[account] = _Account(interval)
+        self._started_at = self._started_at or self.clock.now()
+        self._loop_beat = self._writer_beat = self.clock.monotonic()
+
+    def swept(self, account: str, reason: str | None) -> None:
+        """A sweep is over; `reason` is None when the account could be seen."""
+        known = self._accounts[account]
+        if reason is None:
+            known.useful_at, known.reason = self.clock.now(), ""
+        else:
+            known.reason = reason
+
+    def stored(self, error: str | None) -> None:
+        """A sweep's work went to the store, or did not."""
+        self._store_error = error or ""
+
+    async def beat(self) -> None:
+        """The event loop runs, and the writer thread answers, if only to say that it can't write."""
+        self._loop_beat = self.clock.monotonic()
+        try:
+            await self.store.write(lambda tx: tx.set_meta("beat", self.clock.now().isoformat()))
+        except StoreError as error:
+            self._store_error = str(error)
+        else:
+            self._store_error = ""
+        self._writer_beat = self.clock.monotonic()
+
+    def alive(self) -> list[str]:
+        """Why the process counts as stuck; empty when it makes progress. Nothing outside the process matters."""
+        now = self.clock.monotonic()
+        parts = (("event loop", self._loop_beat), ("writer thread", self._writer_beat))
+        return [f"the {part} made no progress for {now - beat:.0f} s" for part, beat in parts if now - beat > STUCK]
+
+    async def ready(self) -> list[str]:
+        """Why the watcher does not see, store or deliver; empty when it does."""
+        reasons = self.alive()
+        now = self.clock.now()
+        for name, account in self._accounts.items():
+            limit = max(MISSED_INTERVALS * account.interval, timedelta(seconds=1))
+            since = account.useful_at
+            if since is None or now - since > limit:
+                why = account.reason or "sweeps are late"
+                reasons.append(f"account {name}: no useful sweep within {limit.total_seconds():.0f} s ({why})")
+        if self._store_error:
+            reasons.append("the store does not write")
+        try:
+            counts = await self.store.read(lambda reads: reads.outbox_counts(now))
+        except StoreError:
+            reasons.append("the store does not read")
+        else:
+            if counts.oldest_due_at is not None and now - counts.oldest_due_at > OLDEST_DUE:
+                age = (now - counts.oldest_due_at).total_seconds()
+                reasons.append(f"the oldest due notification waits for {age:.0f} s")
+        return reasons
