@@ -234,7 +234,7 @@ async def test_text_that_is_no_unicode_is_a_store_error(store: Store) -> None:
 
 
 async def test_superseded_rows_are_gone_from_observations_and_not_from_keys(store: Store) -> None:
-    rows = [TrainRow(1, 10, 1.0), TrainRow(2, 20, 1.0), EvalRow(2, 21, 1.0), TrainRow(3, 30, 1.0)]
+    rows: list[Observation] = [TrainRow(1, 10, 1.0), TrainRow(2, 20, 1.0), EvalRow(2, 21, 1.0), TrainRow(3, 30, 1.0)]
     event = Event(type="training_restarted", at=NOW, step=2)
     await append(store, *rows, event, TrainRow(2, 40, 1.0))
     await append(store, TrainRow(3, 30, 1.0), key=OTHER_JOB)

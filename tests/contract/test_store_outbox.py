@@ -18,6 +18,14 @@ async def claim(store: Store, now: datetime = NOW, *, busy: tuple[str, ...] = ()
     return [row.key for row in rows]
 
 
+async def deliver(store: Store) -> None:
+    def work(tx: Writes) -> None:
+        for claimed in tx.claim(NOW):
+            tx.finish(claimed.id, NOW)
+
+    await store.write(work)
+
+
 async def row(store: Store, key: str) -> OutboxRow:
     rows = await store.read(lambda tx: tx.outbox())
     return next(r for r in rows if r.key == key)
@@ -53,7 +61,7 @@ async def test_an_effect_becomes_a_due_row(store: Store) -> None:
 
 async def test_a_key_is_taken_once_and_for_good(store: Store) -> None:
     assert await enqueue(store, an_effect("a"), an_effect("b"), an_effect("a")) == 2
-    await store.write(lambda tx: [tx.finish(r.id, NOW) for r in tx.claim(NOW)])
+    await deliver(store)
 
     assert await enqueue(store, an_effect("a", "elsewhere"), an_effect("c")) == 1
     assert await enqueue(store) == 0
@@ -108,8 +116,10 @@ async def test_the_limit_takes_the_longest_due_first(store: Store) -> None:
 
 async def test_a_finished_or_dead_row_does_not_hold_up_its_lane(store: Store) -> None:
     await enqueue(store, an_effect("a1"), an_effect("a2"), an_effect("a3"))
-    await store.write(lambda tx: [tx.finish(r.id, NOW) for r in tx.claim(NOW)])
-    await store.write(lambda tx: [tx.park(r.id, NOW, "410") for r in tx.claim(NOW)])
+    await deliver(store)
+    assert await claim(store) == ["a2"]
+    second = await number(store, "a2")
+    await store.write(lambda tx: tx.park(second, NOW, "410"))
 
     assert await claim(store) == ["a3"]
 
@@ -217,7 +227,8 @@ async def test_the_outbox_is_counted(store: Store) -> None:
     await enqueue(store, *waiting, *(an_effect(k, k) for k in ("claimed", "done", "dead")))
     await claim(store)
     done, dead = await number(store, "done"), await number(store, "dead")
-    await store.write(lambda tx: (tx.finish(done, NOW), tx.park(dead, NOW, "x")))
+    await store.write(lambda tx: tx.finish(done, NOW))
+    await store.write(lambda tx: tx.park(dead, NOW, "x"))
     await enqueue(store, *due)
 
     counts = await store.read(lambda tx: tx.outbox_counts(NOW))

@@ -66,7 +66,7 @@ async def test_an_error_of_the_store_shows_no_stored_text(store: Store) -> None:
     await store.write(lambda tx: tx.add_proposal(a_proposal()))
 
     with pytest.raises(StoreError) as caught:
-        await store.write(lambda tx: tx.add_proposal(a_proposal(reason="PLANTED")))
+        await store.write(lambda tx: tx.add_proposal(a_proposal(reason="PLANTED", rule="PLANTED")))
 
     assert "PLANTED" not in f"{caught.value} {caught.value.__cause__}"
 
@@ -200,23 +200,30 @@ FULL = a_proposal(
 )
 
 
+async def add(store: Store, *proposals: Proposal) -> None:
+    def work(tx: Writes) -> None:
+        for proposal in proposals:
+            tx.add_proposal(proposal)
+
+    await store.write(work)
+
+
 async def test_a_proposal_comes_back_as_it_was_added(store: Store) -> None:
-    await store.write(lambda tx: tx.add_proposal(FULL))
+    await add(store, FULL)
 
     assert await store.read(lambda tx: tx.proposal("p1")) == FULL
 
 
 async def test_a_job_has_one_open_proposal_at_most(store: Store) -> None:
     asked = a_proposal(state=ProposalState.REQUESTED)
-    await store.write(lambda tx: tx.add_proposal(asked))
-    await store.write(lambda tx: tx.add_proposal(a_proposal("p2", OTHER_JOB)))
+    await add(store, asked, a_proposal("p2", OTHER_JOB))
 
     with pytest.raises(StoreError):
-        await store.write(lambda tx: tx.add_proposal(a_proposal("p3")))
+        await add(store, a_proposal("p3"))
 
     over = replace(asked, state=ProposalState.FAILED)
     assert await store.write(lambda tx: tx.move_proposal("p1", ProposalState.REQUESTED, over))
-    await store.write(lambda tx: tx.add_proposal(a_proposal("p3")))
+    await add(store, a_proposal("p3"))
 
     with pytest.raises(StoreError):
         await store.write(lambda tx: tx.move_proposal("p1", ProposalState.FAILED, asked))
@@ -225,7 +232,7 @@ async def test_a_job_has_one_open_proposal_at_most(store: Store) -> None:
 
 
 async def test_claim_and_veto_are_decided_by_who_comes_first(store: Store) -> None:
-    await store.write(lambda tx: tx.add_proposal(a_proposal()))
+    await add(store, a_proposal())
     moves = [a_proposal(state=ProposalState.REQUESTED, requested_at=NOW), a_proposal(state=ProposalState.VETOED)]
 
     def move(new: Proposal) -> "asyncio.Task[bool]":
@@ -246,7 +253,7 @@ async def test_proposals_are_listed_newest_first(store: Store) -> None:
     later = a_proposal("p2", proposed_at=at(1))
     elsewhere = a_proposal("p3", OTHER_JOB, proposed_at=at(2))
 
-    await store.write(lambda tx: [tx.add_proposal(p) for p in (later, vetoed, elsewhere)])
+    await add(store, later, vetoed, elsewhere)
 
     assert await store.read(lambda tx: tx.proposals()) == [elsewhere, later, vetoed]
     assert await store.read(lambda tx: tx.proposals(key=JOB)) == [later, vetoed]
@@ -262,6 +269,6 @@ async def test_cancels_are_counted_by_their_intent(store: Store) -> None:
         a_proposal("exactly", state=ProposalState.FAILED, requested_at=NOW),
         a_proposal("after", state=ProposalState.REQUESTED, requested_at=at(1)),
     ]
-    await store.write(lambda tx: [tx.add_proposal(p) for p in proposals])
+    await add(store, *proposals)
 
     assert await store.read(lambda tx: tx.cancels_since(NOW)) == 2

@@ -27,12 +27,15 @@ def make_private(path: Path) -> None:
     """
     try:
         path.parent.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        # SQLite would make it with the umask's mode; its -wal and -shm files take over the mode of the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
-        if path.stat().st_mode & 0o777 != _PRIVATE_FILE:
-            path.chmod(_PRIVATE_FILE)
+        if path.exists():
+            # Never opened here: closing a file drops the locks that this process's other connections have on it.
+            if path.stat().st_mode & 0o777 != _PRIVATE_FILE:
+                path.chmod(_PRIVATE_FILE)
+        else:
+            # SQLite would make it with the umask's mode; its -wal and -shm files take over the mode of the file.
+            path.touch(_PRIVATE_FILE)
     except OSError as exc:
-        raise StoreError(f"{path} can't be created or opened for writing: {exc.strerror}") from exc
+        raise StoreError(f"{path} can't be created: {exc.strerror}") from exc
 
 
 def require(path: Path) -> None:

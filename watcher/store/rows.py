@@ -171,6 +171,7 @@ def proposal_to_row(proposal: Proposal) -> dict[str, Any]:
         "deadline_at": micros_or_none(proposal.deadline_at),
         "requested_at": micros_or_none(proposal.requested_at),
         "posted_at": micros_or_none(proposal.posted_at),
+        "tries": proposal.tries,
         "ended_at": micros_or_none(proposal.ended_at),
         "detail": proposal.detail,
     }
@@ -192,6 +193,7 @@ def proposal_from_row(row: AnyRow) -> Proposal:
         deadline_at=moment_or_none(row.deadline_at),
         requested_at=moment_or_none(row.requested_at),
         posted_at=moment_or_none(row.posted_at),
+        tries=row.tries,
         ended_at=moment_or_none(row.ended_at),
         detail=row.detail,
     )

@@ -186,6 +186,7 @@ proposals = Table(
     Column("deadline_at", Micros),
     Column("requested_at", Micros),
     Column("posted_at", Micros),
+    Column("tries", BigInteger, nullable=False),
     Column("ended_at", Micros),
     Column("detail", Text, nullable=False),
     Index("ix_proposals_job", "account", "job_id"),

@@ -145,6 +145,7 @@ def _proposals() -> None:
         sa.Column("deadline_at", sa.BigInteger),
         sa.Column("requested_at", sa.BigInteger),
         sa.Column("posted_at", sa.BigInteger),
+        sa.Column("tries", sa.BigInteger, nullable=False),
         sa.Column("ended_at", sa.BigInteger),
         sa.Column("detail", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_proposals"),
