@@ -1,0 +1,39 @@
+import pytest
+
+from tests.unit.rules.lifecycle import T0, found, job
+from watcher.domain.observations import Observation
+from watcher.domain.rules.queue_time import QueueTime
+from watcher.domain.verdicts import Severity
+
+
+@pytest.mark.parametrize(
+    ("observations", "minutes", "told"),
+    [
+        pytest.param([], 999, False, id="nothing seen"),
+        pytest.param([job("queued")], 120, False, id="two hours are given"),
+        pytest.param([job("queued")], 121, True, id="longer than two hours"),
+        pytest.param([job("pending"), job("queued", 100)], 121, True, id="pending and queued count together"),
+        pytest.param([job("queued", 90, created_at=T0)], 121, True, id="counts from creation"),
+        pytest.param([job("queued"), job("running", 130)], 500, False, id="recovers when it leaves the queue"),
+        pytest.param([job("queued"), job("completed", 130)], 500, False, id="queued to completed"),
+        pytest.param(
+            [job("running", 1, created_at=T0), job("queued", 300, created_at=T0)],
+            400,
+            False,
+            id="back to the queue: new",
+        ),
+        pytest.param([job("running", 1), job("queued", 300)], 421, True, id="and too long there"),
+    ],
+)
+def test_fires_while_it_waits_too_long(observations: list[Observation], minutes: float, *, told: bool) -> None:
+    findings = found(QueueTime(), observations, minutes)
+
+    assert list(findings) == (["queued"] if told else [])
+    assert all(f.severity is Severity.WARNING and not f.notice for f in findings.values())
+
+
+def test_the_message_names_the_place() -> None:
+    finding = found(QueueTime(), [job("queued", queue_depth=3)], 150)["queued"]
+
+    assert finding.reason == ("The job has been queued for 2 h 30 min, longer than 2 h; place in the queue: 3.")
+    assert "place in the queue: unknown" in found(QueueTime(), [job("queued")], 150)["queued"].reason
