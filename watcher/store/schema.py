@@ -37,7 +37,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 Micros = BigInteger
 
 # Literal text, not parameters: SQLite uses a partial index only when it can see at once that the condition holds.
-OPEN_EFFECT = text("state IN ('due', 'claimed')")
+OPEN_EFFECT = text("done_at IS NULL")
 OPEN_PROPOSAL = text("state IN ('proposed', 'requested')")
 HAS_STEP = text("step IS NOT NULL")
 UNCONSUMED = text("consumed_at IS NULL")
@@ -146,6 +146,7 @@ transitions = Table(
     sqlite_autoincrement=True,
 )
 
+# `done_at` is set in the states done and dead, and only there.
 outbox = Table(
     "outbox",
     metadata,

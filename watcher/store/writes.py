@@ -66,21 +66,25 @@ _MOVE_PROPOSAL = update(schema.proposals).where(
     _proposals.id == bindparam("its_id"), _proposals.state == bindparam("expected")
 )
 
-_heads = select(func.min(_outbox.id).label("id")).where(schema.OPEN_EFFECT).group_by(_outbox.lane).subquery("heads")
+# The lanes with open rows, found by seeking in the index of open rows from one lane to the next: a backlog of many rows
+# for a dead receiver must not make every claim read all of it.
+_any, _next, _first = (schema.outbox.alias(name) for name in ("any_row", "next_row", "first_row"))
+_start = select(func.min(_any.c.lane).label("lane")).where(schema.OPEN_EFFECT).cte("lanes", recursive=True)
+_further = select(func.min(_next.c.lane)).where(schema.OPEN_EFFECT, _next.c.lane > _start.c.lane)
+_lanes = _start.union_all(select(_further.scalar_subquery()).where(_start.c.lane.is_not(None)))
+_head = select(func.min(_first.c.id)).where(schema.OPEN_EFFECT, _first.c.lane == _lanes.c.lane)
+_heads = select(_head.scalar_subquery()).where(_lanes.c.lane.not_in(bindparam("busy", expanding=True)))
+# Said so, because for `state = 'due'` SQLite would read all due rows instead of the few heads.
+_is_due = _outbox.state.not_in([_CLAIMED, _DONE, _DEAD])
 _claimable = (
     select(_outbox.id)
-    .join(_heads, _heads.c.id == _outbox.id)
-    .where(
-        _outbox.state == _DUE,
-        _outbox.next_at <= bindparam("now"),
-        _outbox.lane.not_in(bindparam("busy", expanding=True)),
-    )
+    .where(_outbox.id.in_(_heads), _is_due, _outbox.next_at <= bindparam("now"))
     .order_by(_outbox.next_at, _outbox.id)
     .limit(bindparam("limit"))
 )
 _CLAIM = (
     update(schema.outbox)
-    .where(_outbox.id.in_(_claimable), _outbox.state == _DUE)
+    .where(_outbox.id.in_(_claimable), _is_due)
     .values(state=_CLAIMED, claimed_at=bindparam("now"))
     .returning(*_outbox)
 )

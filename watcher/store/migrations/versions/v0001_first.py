@@ -121,8 +121,8 @@ def _outbox() -> None:
         "ix_outbox_lanes",
         "outbox",
         ["lane", "id"],
-        sqlite_where=sa.text("state IN ('due', 'claimed')"),
-        postgresql_where=sa.text("state IN ('due', 'claimed')"),
+        sqlite_where=sa.text("done_at IS NULL"),
+        postgresql_where=sa.text("done_at IS NULL"),
     )
     op.create_index("ix_outbox_state", "outbox", ["state", "next_at"])
 
