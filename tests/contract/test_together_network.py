@@ -1,28 +1,27 @@
 """The Together client behind proxies and private certificates, set by the usual environment variables."""
 
+import asyncio
 import base64
 import shutil
 import ssl
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.loopback import Answer, SkippingClock, ok, script, serving
-from watcher.providers.together import Limits, TogetherProvider
+from tests.loopback import Answer, SkippingClock, script, serving
+from tests.together import EMPTY, KEY, ONCE, without_network_settings
+from watcher.providers.together import TogetherProvider
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 
-KEY = "tgp_v1_planted-key-6041"
-EMPTY = ok({"data": []})
-ONCE = Limits(attempts=1)
 OPENSSL = shutil.which("openssl")
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+def no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_network_settings(monkeypatch)
 
 
 async def list_of(url: str) -> object:
@@ -146,3 +145,44 @@ async def test_a_certificate_of_nobody_known_is_the_network_and_the_key_stays_he
             await list_of(server.url.replace("http:", "https:"))
 
     assert (server.requests, caught.value.reason) == ([], FailureReason.NETWORK)
+
+
+@asynccontextmanager
+async def tunnelling(port: int) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A proxy that opens every tunnel to one port of this host; gives its address and what it was asked."""
+    asked: list[bytes] = []
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        onward, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        pumps.add(asyncio.create_task(pump(reader, back)))
+        pumps.add(asyncio.create_task(pump(onward, writer)))
+
+    proxy = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}", asked
+    finally:
+        proxy.close()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        await proxy.wait_closed()
+
+
+async def test_through_a_tunnel_the_proxy_sees_neither_path_nor_key(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with serving(script(EMPTY), server_side(certificate)) as server, tunnelling(server.port) as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        await list_of(f"https://127.0.0.1:{server.port}")
+
+    assert server.targets == ["/v1/fine-tunes"]
+    assert len(asked) == 1
+    assert KEY.encode() not in asked[0]

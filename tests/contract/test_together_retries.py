@@ -8,39 +8,25 @@ from typing import Any
 
 import pytest
 
-from tests.loopback import Answer, SkippingClock, ok, script, serving
+from tests.loopback import Answer, SkippingClock, script, serving
+from tests.together import EMPTY, ID, QUICK, Counted, without_network_settings
 from watcher.providers.together import Limits, TogetherProvider
 from watcher.providers.together.pace import Pace
 from watcher.providers.together.transport import Caller, any_up_to, headers_of, http_client
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import NoTelemetry
 
-ID = "ft-0f1e2d3c-4b5a-4697-8877-665544332211"
-EMPTY = ok({"data": []})
 CUT = Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{")
-QUICK = Limits(per_second=1e6, burst=1000)
 
 
 @pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+def no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_network_settings(monkeypatch)
 
 
 @pytest.fixture
 def clock() -> SkippingClock:
     return SkippingClock()
-
-
-class Counted(NoTelemetry):
-    """Remembers each outcome."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[tuple[str, str, str]] = []
-
-    def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None:  # noqa: ARG002
-        self.outcomes.append((account, endpoint, outcome))
 
 
 async def tries(clock: SkippingClock, *answers: Answer, limits: Limits = QUICK, **more: Any) -> int | ProviderError:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.providers.together import wire
@@ -46,12 +46,14 @@ ANY_JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ANY_JSON)
 def test_no_reader_raises_on_any_json(value: object) -> None:
     for read in READERS:
         read(value)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ANY_JSON)
 def test_what_is_read_fits_a_database(value: object) -> None:
     whole, text, at = wire.integer(value), wire.text(value), wire.moment(value)
