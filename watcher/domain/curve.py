@@ -1,0 +1,114 @@
+"""A loss curve of any length in at most 64 buckets, and its picture in block characters."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+CAPACITY = 64
+"""Buckets; an even number, since neighbours are merged when all are full."""
+
+GAP = "·"
+NOT_FINITE = "×"
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LARGEST = 1e300
+"""A loss beyond this is drawn as this: sums and differences of such numbers must stay finite."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Neighbouring rows as one point: how many, how many of them finite or not finite, and the mean of the finite.
+
+    A row that is neither finite nor not finite had no value.
+    """
+
+    rows: int = 0
+    finite: int = 0
+    bad: int = 0
+    mean: float = 0.0
+
+    def add(self, value: float | None) -> None:
+        """One more row."""
+        self.rows += 1
+        if value is None:
+            return
+        if not math.isfinite(value):
+            self.bad += 1
+            return
+        self.finite += 1
+        self.mean += (min(max(value, -_LARGEST), _LARGEST) - self.mean) / self.finite
+
+    def absorb(self, other: "Bucket") -> None:
+        """The rows of the next bucket too."""
+        self.rows += other.rows
+        self.bad += other.bad
+        self.finite += other.finite
+        if other.finite:
+            self.mean += (other.mean - self.mean) * (other.finite / self.finite)
+
+    @property
+    def value(self) -> float | None:
+        """The mean of the finite rows; NaN when at least as many were not finite; None when no row had a value."""
+        if self.bad and self.bad >= self.finite:
+            return math.nan
+        return self.mean if self.finite else None
+
+
+@dataclass(slots=True)
+class Curve:
+    """A series of rows, downsampled as it grows: each bucket holds `stride` rows, which doubles when all are full."""
+
+    stride: int = 1
+    buckets: list[Bucket] = field(default_factory=list)
+
+    def add(self, value: float | None) -> None:
+        """The next row's value; None when it had none."""
+        if not self.buckets or self.buckets[-1].rows >= self.stride:
+            if len(self.buckets) == CAPACITY:
+                self._halve()
+            self.buckets.append(Bucket())
+        self.buckets[-1].add(value)
+
+    def values(self) -> list[float | None]:
+        """One value a bucket, oldest first: a number, NaN for rows that were not finite, None for a gap."""
+        return [bucket.value for bucket in self.buckets]
+
+    def _halve(self) -> None:
+        self.stride *= 2
+        for left, right in zip(self.buckets[::2], self.buckets[1::2], strict=True):
+            left.absorb(right)
+        self.buckets = self.buckets[::2]
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """The series as at most `width` block characters, lowest to highest; `·` is a gap and `×` was not finite.
+
+    A flat series is drawn in the middle. More values than `width` are drawn as the means of neighbours.
+    """
+    points = [_point(part) for part in _parts(values, width)]
+    finite = [p for p in points if p is not None and math.isfinite(p)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    return "".join(_block(point, low, high) for point in points)
+
+
+def _parts(values: Sequence[float | None], width: int) -> list[Sequence[float | None]]:
+    count = max(0, min(width, len(values)))
+    edges = [i * len(values) // count for i in range(count + 1)] if count else [0]
+    return [values[a:b] for a, b in pairwise(edges)]
+
+
+def _point(values: Sequence[float | None]) -> float | None:
+    bucket = Bucket()
+    for value in values:
+        bucket.add(value)
+    return bucket.value
+
+
+def _block(point: float | None, low: float, high: float) -> str:
+    if point is None:
+        return GAP
+    if not math.isfinite(point):
+        return NOT_FINITE
+    if high <= low:
+        return _BLOCKS[len(_BLOCKS) // 2 - 1]
+    return _BLOCKS[min(len(_BLOCKS) - 1, int((point - low) / (high - low) * len(_BLOCKS)))]
