@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.loopback import Answer, SkippingClock, script, serving
-from tests.together import EMPTY, ID, QUICK, Counted, without_network_settings
+from tests.together import EMPTY, ID, KEY, QUICK, Counted, without_network_settings
 from watcher.providers.together import Limits, TogetherProvider
 from watcher.providers.together.pace import Pace
 from watcher.providers.together.transport import Caller, any_up_to, headers_of, http_client
@@ -164,6 +164,18 @@ async def test_waits_together_stay_within_the_budget(clock: SkippingClock) -> No
 
     assert exc.retry_after == 5.0
     assert clock.slept == [5.0]  # a second one would end after ten seconds of eight
+
+
+async def test_the_queue_of_a_busy_account_is_no_part_of_the_budget(clock: SkippingClock) -> None:
+    async with serving(script(EMPTY, Answer(status=500), EMPTY)) as server:
+        client = TogetherProvider(
+            account="a", api_key=KEY, clock=clock, base_url=server.url, limits=Limits(per_second=0.05, burst=1)
+        )
+        await client.list_jobs()
+        await client.list_jobs()
+        await client.aclose()
+
+    assert len(server.requests) == 3
 
 
 async def test_random_waits_have_a_ceiling_that_doubles_up_to_a_bound(clock: SkippingClock) -> None:

@@ -1,12 +1,13 @@
 """How fast one account may be asked: a rate with a burst, and how many at once."""
 
 import asyncio
+from typing import Self
 
 from watcher.service.ports import Clock
 
 
 class Pace:
-    """Lets requests through at a rate, in order of arrival, and at most `concurrency` at once.
+    """Lets requests through at a rate, in order of arrival, and at most `concurrency` at once: `async with pace:`.
 
     The bucket is kept as the time at which the next request is due: a request that comes later than that has saved
     up tokens, up to the burst.
@@ -23,7 +24,19 @@ class Pace:
         self._gap = 1.0 / per_second
         self._saved = (burst - 1) * self._gap
         self._due = clock.monotonic() - self._saved
-        self.slots = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def __aenter__(self) -> Self:
+        await self._slots.acquire()
+        try:
+            await self.turn()
+        except BaseException:
+            self._slots.release()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.release()
 
     async def turn(self) -> None:
         """Returns when the next request may leave."""

@@ -30,8 +30,8 @@ _MAX_REDIRECTS = 3
 class Limits:
     """How hard and how long one account is asked.
 
-    `timeout` is the seconds from connecting to the last byte of one exchange, `retry_budget` the seconds after the
-    first try within which another may start, `attempts` all tries of one call together. `backoff` and `max_backoff`
+    `timeout` is the seconds from connecting to the last byte of one exchange, `retry_budget` the seconds in tries
+    and waits after which no other try starts, `attempts` all tries of one call together. `backoff` and `max_backoff`
     are the ceilings in seconds of the first and of any random wait. `max_body` is bytes after unpacking, `window` the
     steps asked for at once.
     """
@@ -137,18 +137,21 @@ class Caller:
         Raises:
             ProviderError: after the last try, or at once when waiting does not help or would take too long.
         """
-        started, tries = self._clock.monotonic(), 0
+        tries, spent = 0, 0.0  # seconds in exchanges and in waits between them, not in the queue of a busy account
         while True:
-            try:
-                return await self._counted(call, "GET", url, params or {})
-            except ProviderError as exc:
-                tries += 1
-                wait = self._wait(exc, tries)
-                late = self._clock.monotonic() - started + wait > self._limits.retry_budget
-                if not exc.retryable or tries >= self._limits.attempts or late:
-                    raise
-                if exc.retry_after is not None:
-                    self._pace.hold(exc.retry_after)
+            tries += 1
+            async with self._pace:
+                started = self._clock.monotonic()
+                try:
+                    return await self._counted(call, "GET", url, params or {})
+                except ProviderError as exc:
+                    failed = exc
+            wait = self._wait(failed, tries)
+            spent += self._clock.monotonic() - started + wait
+            if not failed.retryable or tries >= self._limits.attempts or spent > self._limits.retry_budget:
+                raise failed
+            if failed.retry_after is not None:
+                self._pace.hold(failed.retry_after)
             await self._clock.sleep(wait)
 
     async def effect(self, call: str, method: str, url: str, params: Query | None = None) -> Mapping[str, object]:
@@ -157,7 +160,8 @@ class Caller:
         Raises:
             ProviderError: `maybe_done` tells that it may have been done all the same.
         """
-        return await self._counted(call, method, url, params or {})
+        async with self._pace:
+            return await self._counted(call, method, url, params or {})
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -169,21 +173,18 @@ class Caller:
         return self._jitter(min(self._limits.backoff * 2 ** (tries - 1), self._limits.max_backoff))
 
     async def _counted(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
-        """One paced exchange, counted under its outcome."""
-        async with self._pace.slots:
-            await self._pace.turn()
-            started, outcome = self._clock.monotonic(), "ok"
-            try:
-                return await self._exchange(call, method, url, params)
-            except ProviderError as exc:
-                outcome = exc.reason.value
-                raise
-            except BaseException:
-                outcome = "aborted"
-                raise
-            finally:
-                seconds = self._clock.monotonic() - started
-                self._telemetry.api_request(self._account, call, outcome, seconds)
+        """One exchange, counted under its outcome."""
+        started, outcome = self._clock.monotonic(), "ok"
+        try:
+            return await self._exchange(call, method, url, params)
+        except ProviderError as exc:
+            outcome = exc.reason.value
+            raise
+        except BaseException:
+            outcome = "aborted"
+            raise
+        finally:
+            self._telemetry.api_request(self._account, call, outcome, self._clock.monotonic() - started)
 
     async def _exchange(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
         effect = method != "GET"
@@ -238,8 +239,9 @@ def decoded(call: str, response: httpx.Response, body: bytes, *, effect: bool) -
         raise failures.of_payload(call, "the answer is a web page", effect=effect)
     try:
         value = _parsed(body)
-    except (ValueError, RecursionError) as exc:
-        raise failures.of_payload(call, "the answer is not JSON", effect=effect) from exc
+    except (ValueError, RecursionError):
+        # without its cause: that holds the whole body
+        raise failures.of_payload(call, "the answer is not JSON", effect=effect) from None
     if not isinstance(value, dict):
         raise failures.of_payload(call, "the answer is not an object", effect=effect)
     return wire.record(value)
