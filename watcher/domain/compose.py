@@ -31,7 +31,7 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
         account=alert.subject.account,
         title=_title(transition, facts),
         what=alert.reason,
-        facts=(*alert.evidence, *_job_facts(transition, facts)),
+        facts=_once(*alert.evidence, *_job_facts(transition, facts)),
         action=transition.note or (facts.cancel if facts and transition.reason is TransitionReason.FIRST else ""),
         sparkline=facts.sparkline if facts else "",
         link=facts.link if facts else "",
@@ -58,6 +58,14 @@ def _job_facts(transition: Transition, facts: JobFacts | None) -> tuple[tuple[st
     rows += [("began at step", "" if alert.onset is None else str(alert.onset)), ("since", _time(transition))]
     rows += [("account", alert.subject.account)]
     return tuple((label, value) for label, value in rows if value)
+
+
+def _once(*rows: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Each label once: what the rule itself says of it comes first."""
+    found: dict[str, str] = {}
+    for label, value in rows:
+        found.setdefault(label, value)
+    return tuple(found.items())
 
 
 def _time(transition: Transition) -> str:

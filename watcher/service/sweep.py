@@ -306,6 +306,9 @@ class Sweeper:
         book, now = visit.book, visit.now
         changed = listed is not None and listed != book.record.listed
         if listed is not None:
+            job = listed.merged(book.snapshot)
+            if job.status.terminal and not book.fresh_contact and wants_metrics(book.state.pace, job):
+                await self._read_metrics(visit, drift, job)  # its last rows, so that the end is told with all of them
             visit.take_listed(listed)
         ended = book.record.ended_at
         if detail or wants_detail(
@@ -314,7 +317,7 @@ class Sweeper:
             await self._read_detail(visit, drift)
         await self._rebuild(visit)
         if wants_metrics(book.state.pace, book.snapshot):
-            await self._read_metrics(visit, drift)
+            await self._read_metrics(visit, drift, book.snapshot)
             if visit.new_eval and visit.book.record.detail_at != now:
                 await self._read_detail(visit, drift)
 
@@ -323,14 +326,14 @@ class Sweeper:
         drift += answer.drift
         visit.take_detail(answer.snapshot, answer.events)
 
-    async def _read_metrics(self, visit: Visit, drift: list[Drift]) -> None:
+    async def _read_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
         book, pace = visit.book, visit.book.state.pace
-        start = from_step(pace, book.snapshot, visit.now)
-        back = look_back(pace, book.snapshot, book.state.checkpoint_step, visit.now)
+        start = from_step(pace, job, visit.now)
+        back = look_back(pace, job, book.state.checkpoint_step, visit.now)
         if back is not None:
             start = min(start, back)
         answer = await self._provider.get_metrics(
-            book.key.job_id, from_step=start, last_step=book.snapshot.steps_completed or pace.train_step
+            book.key.job_id, from_step=start, last_step=job.steps_completed or pace.train_step
         )
         drift += answer.drift
         await self._know_keys(book, start)
@@ -339,7 +342,7 @@ class Sweeper:
         visit.take_rows(rows, history)
         visit.metrics_read, visit.fresh = True, visit.rows > 0
         book.forget_old_keys(start)
-        pace.tail = book.snapshot.raw_status
+        pace.tail = job.raw_status
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:

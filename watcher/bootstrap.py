@@ -1,0 +1,235 @@
+"""The composition root: the one place where adapters meet services. Nothing here decides anything."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import random
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from watcher.clock import SystemClock
+from watcher.daemon.control import Handler
+from watcher.domain.observations import Snapshot
+from watcher.domain.rule import SubjectKind
+from watcher.notify.receivers import ConfiguredReceivers, build_receivers
+from watcher.providers.together.client import TogetherProvider
+from watcher.providers.together.transport import Limits
+from watcher.service.cancels import CancelDesk
+from watcher.service.commit import Committer
+from watcher.service.config import AccountConfig, Selection
+from watcher.service.dispatcher import Dispatcher
+from watcher.service.errors import StateInUseError, StoreError
+from watcher.service.perform import CancelPerformer
+from watcher.service.ports import Clock, NoTelemetry, Provider, Telemetry
+from watcher.service.router import Router
+from watcher.service.subjects import Faults
+from watcher.service.sweep import Sweeper
+from watcher.service.veto import veto_job
+from watcher.settings import Account, Settings
+from watcher.store.sqlite import SqliteStore, open_store
+
+DATABASE = "watcher.db"
+KILL_SWITCH = "no-cancel"
+_LOCK = "lock"
+_TARGET_KEY = "target.key"
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """Everything put together, not started."""
+
+    settings: Settings
+    directory: Path
+    clock: Clock
+    store: SqliteStore
+    providers: dict[str, Provider]
+    sweepers: dict[str, Sweeper]
+    receivers: ConfiguredReceivers
+    router: Router
+    dispatcher: Dispatcher
+    faults: Faults
+    telemetry: Telemetry
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def close(self) -> None:
+        """Let go of connections, threads and the database."""
+        self.receivers.close()
+        for provider in self.providers.values():
+            await provider.aclose()
+        await self.store.aclose()
+
+
+def database_path(settings: Settings, directory: Path) -> Path:
+    """Where the database is: in the state directory unless the settings say otherwise."""
+    return settings.store.path or directory / DATABASE
+
+
+@contextlib.contextmanager
+def state_lock(directory: Path) -> Iterator[None]:
+    """Hold the state directory for this process alone.
+
+    Raises:
+        StateInUseError: another process holds it.
+        StoreError: the directory can't be made or written.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"state directory {directory}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateInUseError(f"state directory {directory} is in use by a running watcher") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def build(
+    settings: Settings,
+    directory: Path,
+    *,
+    clock: Clock | None = None,
+    telemetry: Telemetry | None = None,
+    console: TextIO | None = None,
+    rng: random.Random | None = None,
+) -> App:
+    """All parts for these settings; the caller holds the state lock.
+
+    Raises:
+        ConfigError: a receiver's URL or an account can't be used.
+        StoreError: the database can't be opened.
+    """
+    clock, telemetry = clock or SystemClock(), telemetry or NoTelemetry()
+    receivers = build_receivers(
+        {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers},
+        key=_target_key(directory),
+        console=console or sys.stdout,
+    )
+    store = open_store(database_path(settings, directory))
+    wake = asyncio.Event()
+    faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
+    desk = CancelDesk(store=store, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
+    committer = Committer(store, clock, wake.set)
+    providers: dict[str, Provider] = {a.name: _provider(a, clock, telemetry) for a in settings.accounts}
+    sweepers = {
+        account.name: Sweeper(
+            config=_account_config(settings, account),
+            provider=providers[account.name],
+            store=store,
+            clock=clock,
+            committer=committer,
+            cancels=desk,
+            faults=faults,
+            telemetry=telemetry,
+        )
+        for account in settings.accounts
+    }
+    performer = CancelPerformer(store=store, clock=clock, desk=desk, sweepers=sweepers.get, telemetry=telemetry)
+    dispatcher = Dispatcher(
+        store=store,
+        clock=clock,
+        receivers=receivers,
+        performer=performer,
+        provider_of=providers.get,
+        faults=faults,
+        telemetry=telemetry,
+        rng=rng or random.Random(),  # noqa: S311 - spreads retries, hides nothing
+        done=wake.set,
+    )
+    return App(
+        settings=settings,
+        directory=directory,
+        clock=clock,
+        store=store,
+        providers=providers,
+        sweepers=sweepers,
+        receivers=receivers,
+        router=Router(store=store, clock=clock, routing=settings.routing(), receivers=receivers),
+        dispatcher=dispatcher,
+        faults=faults,
+        telemetry=telemetry,
+        wake=wake,
+    )
+
+
+def _provider(account: Account, clock: Clock, telemetry: Telemetry) -> TogetherProvider:
+    limits = Limits(
+        per_second=account.requests_per_second,
+        concurrency=account.max_concurrency,
+        timeout=account.timeout.total_seconds(),
+    )
+    return TogetherProvider(
+        account=account.name,
+        api_key=account.api_key.get_secret_value(),
+        clock=clock,
+        base_url=account.base_url,
+        telemetry=telemetry,
+        limits=limits,
+    )
+
+
+def _account_config(settings: Settings, account: Account) -> AccountConfig:
+    selections = {
+        selection.name: Selection(
+            name=selection.name,
+            rules=settings.rules_for(selection),
+            policy=settings.cancel_policy(selection),
+        )
+        for selection in settings.jobs
+    }
+
+    def select(job: Snapshot) -> Selection | None:
+        found = settings.selection_of(job)
+        return selections[found.name] if found else None
+
+    return AccountConfig(
+        name=account.name,
+        interval=account.interval,
+        lookback=account.lookback,
+        select=select,
+        rules=settings.rules_on(SubjectKind.ACCOUNT),
+        link=settings.links.job,
+        labels=account.labels,
+    )
+
+
+def _target_key(directory: Path) -> bytes:
+    """The key of the hashes that stand for receiver URLs in the outbox: made once, kept beside the database."""
+    path = directory / _TARGET_KEY
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return bytes.fromhex(path.read_text())
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = secrets.token_bytes(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(key.hex())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: can't be read or made ({error})") from error
+    return key
+
+
+def secret_words(settings: Settings, environ: Mapping[str, str]) -> set[str]:
+    """Everything that must never be shown: keys and receiver addresses, for the log's redaction."""
+    words = {account.api_key.get_secret_value() for account in settings.accounts}
+    words |= {url.get_secret_value() for receiver in settings.receivers for url in receiver.urls}
+    words.add(environ.get("TOGETHER_API_KEY", ""))
+    return {word for word in words if len(word) >= 8 and not word.startswith("console://")}  # noqa: PLR2004
+
+
+def handlers(app: App) -> dict[str, Handler]:
+    """What the control socket can ask of the running daemon."""
+
+    async def veto(request: Mapping[str, Any]) -> dict[str, Any]:
+        sweepers = list(app.sweepers.values())
+        return await veto_job(app.store, sweepers, app.clock, str(request["job"]), keep=not request.get("lift", False))
+
+    return {"veto": veto}

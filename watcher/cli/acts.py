@@ -1,0 +1,89 @@
+"""`veto`: commands that change something, through the running daemon where there is one."""
+
+import asyncio
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from watcher import bootstrap
+from watcher.cli.common import ConfigOption, StateOption, settings_of, state_of
+from watcher.clock import SystemClock
+from watcher.daemon.control import SOCKET
+from watcher.service.errors import ConfigError, StateInUseError
+from watcher.service.veto import veto_job
+from watcher.store.sqlite import open_store
+
+_PATIENCE = 30.0
+"""Seconds that a running daemon may take to answer."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(veto)
+
+
+def veto(
+    job: Annotated[str, typer.Argument(help="The full id of the job (ft-…).")],
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    lift: Annotated[bool, typer.Option("--lift", help="Allow cancels of this job again.")] = False,
+) -> int:
+    """Never let the watcher cancel this job, and stop a cancel that is proposed.
+
+    When a veto and a cancel meet, whichever was first wins, and the answer says which.
+    """
+    settings, directory = settings_of(config, offline=True), state_of(state_dir)
+    answer = ask(directory, {"do": "veto", "job": job, "lift": lift})
+    if answer is None:
+        with bootstrap.state_lock(directory):
+            answer = asyncio.run(_veto(bootstrap.database_path(settings, directory), job, keep=not lift))
+    typer.echo(f"{answer['job']}: never cancelled by the watcher: {answer['never_cancel']}; {answer['cancel']}")
+    return 0
+
+
+async def _veto(path: Path, job: str, *, keep: bool) -> dict[str, Any]:
+    store = open_store(path, create=False)
+    try:
+        return await veto_job(store, (), SystemClock(), job, keep=keep)
+    finally:
+        await store.aclose()
+
+
+def ask(directory: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The running daemon's answer; None when none runs.
+
+    Raises:
+        ConfigError: the daemon says that the request is wrong.
+        StateInUseError: it does not answer.
+    """
+    if not (directory / SOCKET).exists():
+        return None
+    folder = os.open(directory, os.O_DIRECTORY | os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(_PATIENCE)
+            channel.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+            channel.sendall(json.dumps(request).encode() + b"\n")
+            line = channel.makefile("rb").readline()
+    except ConnectionRefusedError:
+        return None  # left behind by a daemon that died
+    except OSError as error:
+        raise StateInUseError(f"the running watcher does not answer: {error}") from error
+    finally:
+        os.close(folder)
+    return _checked(line)
+
+
+def _checked(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError as error:
+        raise StateInUseError("the running watcher broke off the answer") from error
+    if not isinstance(answer, dict) or not answer.get("ok"):
+        text = str(answer.get("error")) if isinstance(answer, dict) else "no answer"
+        raise ConfigError(text)
+    return answer

@@ -1,0 +1,67 @@
+"""What every command shares: options, the place of settings and state, and output for people and programs."""
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from watcher import bootstrap
+from watcher.service.errors import StoreError
+from watcher.settings import Settings, load_settings, state_dir
+from watcher.store.sqlite import SqliteStore, open_store
+
+
+class Format(StrEnum):
+    """For whom a listing is."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The YAML file. Without one: all jobs, default rules, alerts on the console."),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help="Where the database is. Default: WATCHER_STATE_DIR, else ~/.local/state/watcher."),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json for programs.")]
+
+
+def settings_of(config: Path | None, *, offline: bool = False) -> Settings:
+    """The settings for a command.
+
+    Raises:
+        ConfigError: something in them is wrong.
+    """
+    return load_settings(config, os.environ, offline=offline)
+
+
+def state_of(option: Path | None) -> Path:
+    """The state directory for a command."""
+    return state_dir(option, os.environ)
+
+
+def reading(config: Path | None, option: Path | None) -> SqliteStore:
+    """The store, for looking only: safe beside a running daemon.
+
+    Raises:
+        StoreError: there is nothing yet, or it can't be read.
+    """
+    settings = settings_of(config, offline=True)
+    path = bootstrap.database_path(settings, state_of(option))
+    if not path.exists():
+        raise StoreError(f"nothing is known yet: {path} does not exist. Start `watcher run` first.")
+    return open_store(path, create=False, query_only=True)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """One JSON document on stdout; numbers that JSON does not know are refused rather than written wrongly."""
+    json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()

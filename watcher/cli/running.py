@@ -1,0 +1,190 @@
+"""`run`, `once` and `check`."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from watcher import bootstrap, logs
+from watcher.cli.common import ConfigOption, Format, FormatOption, StateOption, print_json, settings_of, state_of
+from watcher.daemon.control import ControlServer
+from watcher.daemon.daemon import Daemon, Part
+from watcher.daemon.health import Health
+from watcher.daemon.schedule import Schedule
+from watcher.daemon.sdnotify import SdNotify
+from watcher.notify.receivers import build_receivers
+from watcher.service.status import job_views
+from watcher.settings import Settings, effective
+from watcher.web.app import build_app
+from watcher.web.server import WebServer
+from watcher.web.telemetry import PrometheusTelemetry
+
+log = structlog.get_logger(__name__)
+
+NOT_SEEN = 3
+FORCED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(run)
+    app.command()(once)
+    app.command()(check)
+
+
+def run(
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    port: Annotated[int | None, typer.Option(help="Port of the web server; 0 picks one and prints it.")] = None,
+) -> int:
+    """Watch until stopped: the daemon.
+
+    With no file at all it takes TOGETHER_API_KEY from the environment, watches every job with the default rules, and
+    writes alerts to the console. SIGTERM or Ctrl-C drains and ends; a second one ends at once.
+    """
+    settings = settings_of(config)
+    _set_up_logs(settings)
+    directory = state_of(state_dir)
+    with bootstrap.state_lock(directory):
+        asyncio.run(_run(settings, directory, port))
+    return 0
+
+
+async def _run(settings: Settings, directory: Path, port: int | None) -> None:
+    telemetry = PrometheusTelemetry()
+    app = bootstrap.build(settings, directory, telemetry=telemetry)
+    _register(app.receivers.secrets)
+    health = Health(app.clock, app.store)
+    parts = list[Part]([ControlServer(directory, bootstrap.handlers(app))])
+    if settings.web.enabled:
+        web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health)
+        parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, settings.web.port if port is None else port)))
+    daemon = Daemon(
+        sweepers=list(app.sweepers.values()),
+        router=app.router,
+        dispatcher=app.dispatcher,
+        faults=app.faults,
+        health=health,
+        schedule=Schedule(random.Random()),  # noqa: S311 - spreads load, hides nothing
+        store=app.store,
+        clock=app.clock,
+        notify=SdNotify(os.environ),
+        wake=app.wake,
+        parts=parts,
+        close=[app.close],
+    )
+    stop = asyncio.Event()
+    _on_signals(stop)
+    await daemon.run(stop)
+
+
+class _AnnouncedWeb:
+    """The web server, whose address is told once it listens."""
+
+    def __init__(self, server: WebServer) -> None:
+        self._server = server
+
+    async def start(self) -> None:
+        await self._server.start()
+        typer.echo(f"web: {self._server.url}", err=True)
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """The first signal drains, the second ends the process where it is."""
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(FORCED)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+
+
+def _set_up_logs(settings: Settings) -> None:
+    logs.configure_logs(level=settings.log.level.value, style=settings.log.format.value)
+    _register(bootstrap.secret_words(settings, os.environ))
+
+
+def _register(words: Iterable[str]) -> None:
+    for word in words:
+        logs.register_secret(word)
+
+
+def once(config: ConfigOption = None, state_dir: StateOption = None, format: FormatOption = Format.TABLE) -> int:
+    """Sweep every account once, deliver what is due, and end: for cron and CI.
+
+    Exit code 3 when an account can't be seen; the others are reported all the same.
+    """
+    settings = settings_of(config)
+    _set_up_logs(settings)
+    directory = state_of(state_dir)
+    with bootstrap.state_lock(directory):
+        result = asyncio.run(_once(settings, directory))
+    if format is Format.JSON:
+        print_json(result)
+    else:
+        _print_once(result)
+    return 0 if all(account["ok"] for account in result["accounts"]) else NOT_SEEN
+
+
+async def _once(settings: Settings, directory: Path) -> dict[str, Any]:
+    app = bootstrap.build(settings, directory, console=sys.stderr)
+    _register(app.receivers.secrets)
+    try:
+        await app.store.write(lambda tx: tx.release_claims())
+        reports = await asyncio.gather(*(sweeper.run() for sweeper in app.sweepers.values()))
+        await app.router.run()
+        await app.dispatcher.run_until_idle()
+        await app.faults.flush()
+        await app.router.run()
+        await app.dispatcher.run_until_idle()
+        names = list(app.sweepers)
+        jobs = await app.store.read(lambda reads: job_views(reads, names))
+        counts = await app.store.read(lambda reads: reads.outbox_counts(app.clock.now()))
+        return {
+            "accounts": [{"name": r.account, "ok": r.ok, "error": r.detail or r.reason} for r in reports],
+            "jobs": jobs,
+            "delivered": app.dispatcher.delivered,
+            "due": counts.due + counts.waiting,
+        }
+    finally:
+        await app.close()
+
+
+def _print_once(result: dict[str, Any]) -> None:
+    for account in result["accounts"]:
+        state = "ok" if account["ok"] else f"can't be seen: {account['error']}"
+        typer.echo(f"account {account['name']}: {state}")
+    for job in result["jobs"]:
+        firing = [a["rule"] for a in job["alerts"] if a["state"] == "firing"]
+        name = job["suffix"] or job["id"]
+        typer.echo(f"{name}: {job['status']}, {job['health']}{', ' + ', '.join(firing) if firing else ''}")
+    typer.echo(f"delivered {result['delivered']}, still due {result['due']}")
+
+
+def check(config: ConfigOption = None) -> int:
+    """Validate the configuration as far as that is possible without the network, and print what is in force.
+
+    Exit code 2 names file, key, value and what was expected.
+    """
+    settings = settings_of(config)
+    urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
+    with contextlib.closing(build_receivers(urls, key=b"check", console=sys.stdout)) as receivers:
+        routing = settings.routing()
+        receivers.require([routing.default, *(name for route in routing.routes for name in route.receivers)])
+    typer.echo(effective(settings))
+    typer.echo("ok", err=True)
+    return 0
