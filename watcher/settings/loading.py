@@ -10,8 +10,8 @@ from watcher.domain.rule import Rule
 from watcher.domain.rules import RULES
 from watcher.settings.accounts import fill_accounts
 from watcher.settings.checks import cross_problems
-from watcher.settings.model import Settings
-from watcher.settings.problems import Origins, Problem, raise_problems, translate
+from watcher.settings.model import Settings, sections
+from watcher.settings.problems import Origins, Problem, raise_problems, secrets_in, translate
 from watcher.settings.rules import Catalogue, listed, overridden
 from watcher.settings.surroundings import Surroundings, overlay
 from watcher.settings.yamlfile import SettingsFile, read_yaml
@@ -51,6 +51,7 @@ def load_settings(
         tree = {key: value for key, value in tree.items() if key not in skipped}
     else:
         fill_accounts(tree, around, origins)
+    origins.secrets.update(secrets_in(tree))
 
     problems = [*file.problems, *around.problems]
     told = {problem.path for problem in problems if problem.path}
@@ -71,7 +72,7 @@ def load_settings(
 
 def _merged(tree: dict[str, Any], around: Surroundings, origins: Origins, catalogue: Catalogue) -> dict[str, Any]:
     file_lists_rules = "rules" in tree
-    overlay(tree, around, origins, Settings.model_fields)
+    overlay(tree, around, origins, sections())
     given = tree.get("rules")
     # A list of rules in a file says which ones run. A variable that sets one threshold does not mean "only this one".
     if isinstance(given, dict) and not file_lists_rules and ("rules",) not in origins.by_path:

@@ -1,7 +1,7 @@
 """The settings as one frozen tree: every key there is, with its type, bounds and default."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Route, Routing
 from watcher.domain.rule import Rule, SubjectKind
-from watcher.settings.durations import Duration
+from watcher.settings.durations import Duration, format_duration
 from watcher.settings.selecting import fits
 
 DEFAULT_BASE_URL = "https://api.together.ai/v1"
@@ -68,6 +68,15 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _not_below(least: timedelta) -> Callable[[timedelta], timedelta]:
+    def check(value: timedelta) -> timedelta:
+        if value < least:
+            raise ValueError(f"expected at least {format_duration(least)}")
+        return value
+
+    return check
+
+
 def _filled(value: tuple[T, ...]) -> tuple[T, ...]:
     if not value:
         raise ValueError("expected at least one entry")
@@ -80,7 +89,8 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 Mode = Annotated[CancelMode, AfterValidator(_available)]
 TargetUrl = Annotated[SecretStr, AfterValidator(_target)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[Duration, Field(gt=timedelta(0))]
+Interval = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=50)))]
+Timeout = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=1)))]
 
 
 class LogLevel(StrEnum):
@@ -114,8 +124,8 @@ class Account(Part):
     api_key_env: str | None = None
     api_key_file: Path | None = None
     base_url: Annotated[str, AfterValidator(_with_version)] = DEFAULT_BASE_URL
-    interval: Annotated[Duration, Field(ge=timedelta(milliseconds=50))] = timedelta(seconds=30)
-    timeout: Positive = timedelta(seconds=30)
+    interval: Interval = timedelta(seconds=30)
+    timeout: Timeout = timedelta(seconds=30)
     max_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     requests_per_second: Annotated[float, Field(gt=0)] = 10.0
     lookback: Duration = timedelta(hours=1)
@@ -301,6 +311,12 @@ class Settings(BaseSettings):
         general = {key: value for key, value in self.cancel if key not in {"never", *given}}
         return CancelPolicy(**general, **given, never=(*self.cancel.never, *own.never))
 
+    def secrets(self) -> tuple[str, ...]:
+        """Every key and receiver's URL: what must never be logged."""
+        keys = [account.api_key for account in self.accounts]
+        urls = [url for receiver in self.receivers for url in receiver.urls]
+        return tuple(secret.get_secret_value() for secret in (*keys, *urls) if secret.get_secret_value())
+
     def routing(self) -> Routing:
         """The routes, as the router takes them."""
         return Routing(
@@ -311,3 +327,9 @@ class Settings(BaseSettings):
                 for entry in self.route.routes
             ),
         )
+
+
+def sections() -> dict[str, Iterable[str]]:
+    """The top-level keys, each with the keys below it that have names of their own."""
+    fields = Settings.model_fields
+    return {name: getattr(info.annotation, "model_fields", ()) for name, info in fields.items()}

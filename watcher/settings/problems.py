@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -16,7 +16,9 @@ SECRET_KEYS = frozenset({"api_key", "urls"})
 """Nothing at or below a key of this name is ever shown."""
 
 _CONTAINERS = ("model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type", "mapping_type")
+_HIDDEN = "(hidden)"
 _SHOWN_LENGTH = 80
+_SHORTEST_SECRET = 6
 _URL_SECRETS = re.compile(r"(://)[^/@\s]*(@)|(\?).*$")
 _EXPECTED = {
     "missing": "expected a value: this key is required",
@@ -24,7 +26,7 @@ _EXPECTED = {
     "dict_type": "expected a mapping of keys",
     "tuple_type": "expected a list",
     "list_type": "expected a list",
-    "string_type": "expected text",
+    "string_type": "expected text (quote what looks like a number)",
     "bool_type": "expected true or false",
     "bool_parsing": "expected true or false",
     "int_type": "expected a whole number",
@@ -33,6 +35,12 @@ _EXPECTED = {
     "float_type": "expected a number",
     "float_parsing": "expected a number",
     "finite_number": "expected a finite number",
+}
+
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
 }
 
 
@@ -48,11 +56,12 @@ class Problem:
 
 @dataclass(slots=True)
 class Origins:
-    """Where each value of the merged settings came from, and the text before `${…}` was filled in."""
+    """Where each value of the merged settings came from, the text before `${…}` was filled in, and what is secret."""
 
     default: str
     by_path: dict[KeyPath, str] = field(default_factory=dict)
     templates: dict[KeyPath, str] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
 
     def of(self, path: KeyPath) -> str:
         """The file and line, variable or secret file that set this key, or the nearest key above it."""
@@ -78,7 +87,7 @@ def raise_problems(problems: Sequence[Problem], origins: Origins) -> None:
     """
     if not problems:
         return
-    lines = list(dict.fromkeys(_line(problem, origins) for problem in problems))
+    lines = list(dict.fromkeys(_hide(_line(problem, origins), origins.secrets) for problem in problems))
     head = "1 problem in the configuration" if len(lines) == 1 else f"{len(lines)} problems in the configuration"
     raise ConfigError("\n".join([f"{head}:", *(f"  {line}" for line in lines)]))
 
@@ -89,6 +98,26 @@ def _line(problem: Problem, origins: Origins) -> str:
         shown = repr(origins.templates[problem.path])  # what a variable held may be a secret, its name is not
     parts = [problem.origin or origins.of(problem.path), show_path(problem.path), shown, problem.expected]
     return ": ".join(part for part in parts if part)
+
+
+def _hide(line: str, secrets: set[str]) -> str:
+    # A key pasted into the wrong place as well: shorter secrets would eat ordinary words.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            line = line.replace(secret, _HIDDEN)
+    return line
+
+
+def secrets_in(tree: object, *, below: bool = False) -> Iterator[str]:
+    """Every text at or below a key that holds secrets."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from secrets_in(value, below=below or key in SECRET_KEYS)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from secrets_in(value, below=below)
+    elif below and isinstance(tree, str):
+        yield tree
 
 
 def show_path(path: KeyPath) -> str:
@@ -104,7 +133,7 @@ def show_value(path: KeyPath, value: object, *, container_expected: bool = False
     if isinstance(value, list | tuple):
         return "a list"
     if any(part in SECRET_KEYS for part in path):
-        return "(hidden)"
+        return _HIDDEN
     # Text where keys were expected may be anything, a key pasted into the wrong place among it.
     if isinstance(value, str) and container_expected:
         return "text"
@@ -115,13 +144,13 @@ def show_value(path: KeyPath, value: object, *, container_expected: bool = False
     return shown if len(shown) <= _SHOWN_LENGTH else f"{shown[:_SHOWN_LENGTH]}…"
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean …?`, or what there is."""
+def suggest(word: str, known: Iterable[str], prefix: str = "", also: Iterable[str] = ()) -> str:
+    """`did you mean …?`, or what there is; `prefix` stands before each name, `also` are too many to list."""
     names = sorted(known)
     if not names:
         return "there is none at all"
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else f"expected one of {', '.join(names)}"
+    close = difflib.get_close_matches(word, [*names, *also], n=1, cutoff=0.6)
+    return f'did you mean "{prefix}{close[0]}"?' if close else f"expected one of {prefix}{f', {prefix}'.join(names)}"
 
 
 def translate(error: ValidationError, model: type[BaseModel], prefix: KeyPath = ()) -> list[Problem]:
@@ -137,7 +166,14 @@ def _problem(detail: Any, model: type[BaseModel], prefix: KeyPath) -> Problem:  
     if kind == "missing":
         return Problem(path, _EXPECTED[kind])
     shown = show_value(path, detail["input"], container_expected=kind in _CONTAINERS)
-    return Problem(path, _EXPECTED.get(kind) or _reworded(detail["msg"]), shown)
+    return Problem(path, _EXPECTED.get(kind) or _bound(detail) or _reworded(detail["msg"]), shown)
+
+
+def _bound(detail: Any) -> str | None:  # noqa: ANN401 - pydantic's ErrorDetails
+    if detail["type"] not in _BOUNDS:
+        return None
+    words, name = _BOUNDS[detail["type"]]
+    return f"expected {words} {detail['ctx'][name]}"
 
 
 def _reworded(message: str) -> str:

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from watcher.domain.rule import Rule, SubjectKind
-from watcher.settings.durations import parse_duration
+from watcher.settings.durations import Duration
 from watcher.settings.problems import KeyPath, Problem, show_value, suggest, translate
 
 OFF = ("off", False)
@@ -33,7 +34,7 @@ class Catalogue:
 
     def __init__(self, classes: Sequence[type[Any]]) -> None:
         self._classes = {_default_name(cls): cls for cls in classes}
-        self._models = {kind: _model(cls) for kind, cls in self._classes.items()}
+        self._models = {kind: _model(cls, skip="name") for kind, cls in self._classes.items()}
 
     def __contains__(self, kind: object) -> bool:
         return kind in self._classes
@@ -62,9 +63,7 @@ class Catalogue:
     def _instance(self, name: str, spec: RuleSpec, problems: list[Problem]) -> Rule | None:
         model = self._models[spec.kind]
         try:
-            entry = model.model_validate(dict(spec.values))
-            given = {field: getattr(entry, field) for field in entry.model_fields_set}
-            rule: Rule = self._classes[spec.kind](**{**given, "name": name})
+            rule: Rule = _made(self._classes[spec.kind], model.model_validate(dict(spec.values)), name=name)
         except ValidationError as exc:
             problems.extend(translate(exc, model, spec.path))
         except ValueError as exc:
@@ -127,13 +126,13 @@ def _spec(
     return RuleSpec(str(kind), {**(under.values if under else {}), **own}, path)
 
 
-def _model(cls: type[Any]) -> type[BaseModel]:
+def _model(cls: type[Any], skip: str = "") -> type[BaseModel]:
     # Pydantic validates straight into a dataclass too, but then drops a misspelt key silently, and reads no `30s`.
-    hints = get_type_hints(cls, include_extras=True)
+    hints = get_type_hints(cls)
     fields = {
-        f.name: (_with_durations(hints[f.name]), ... if _required(f) else None)
+        f.name: (_read_as(hints[f.name]), ... if _required(f) else None)
         for f in dataclasses.fields(cls)
-        if f.init and f.name != "name"  # the key in the settings is the name
+        if f.init and f.name != skip
     }
     config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, protected_namespaces=())
     return create_model(cls.__name__, __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
@@ -143,10 +142,22 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _with_durations(hint: Any) -> Any:  # noqa: ANN401 - any type expression
-    if hint is timedelta or timedelta in get_args(hint):
-        return Annotated[hint, BeforeValidator(lambda value: None if value is None else parse_duration(value))]
+def _read_as(hint: Any) -> Any:  # noqa: ANN401 - any type expression
+    """The type to validate a setting as: durations as people write them, no negative numbers, nested settings."""
+    if hint is timedelta:
+        return Duration
+    if hint in (int, float):
+        return Annotated[hint, Field(ge=0)]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return Annotated[_model(hint), AfterValidator(lambda entry: _made(hint, entry))]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(map(_read_as, get_args(hint)))]  # noqa: UP007 - the members are known at run time only
     return hint
+
+
+def _made(cls: type[Any], entry: BaseModel, **more: object) -> Any:  # noqa: ANN401 - any dataclass
+    given = {field: getattr(entry, field) for field in entry.model_fields_set}
+    return cls(**{**given, **more})
 
 
 def _default_name(cls: type[Any]) -> str:

@@ -6,7 +6,7 @@ A name is looked up as the variable `NAME`, then as the file that `NAME_FILE` na
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ _KUBERNETES = re.compile(r"WATCHER_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A value and where it came from."""
+    """A value, where it came from, and whether it was kept in a file of its own because it is secret."""
 
     value: str
     origin: str
+    secret: bool = False
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Surroundings:
         if not text.strip():
             self.problems.append(Problem(key, "expected a file that is not empty", repr(str(path)), origin))
             return None
-        return Found(text, origin)
+        return Found(text, origin, secret=True)
 
     def secret_files(self) -> Iterator[tuple[str, Found | None]]:
         """Settings given as files: name of the setting and content; files in folders first, `*_FILE` over them."""
@@ -96,15 +97,15 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def overlay(tree: dict[str, Any], around: Surroundings, origins: Origins, known: Mapping[str, object]) -> None:
-    """Lay secret files, then variables, over the settings of the file."""
+def overlay(tree: dict[str, Any], around: Surroundings, origins: Origins, known: Mapping[str, Iterable[str]]) -> None:
+    """Lay secret files, then variables, over the settings of the file; `known` are the sections and their keys."""
     for name, found in (*around.secret_files(), *around.variables()):
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
         if found is None:
             continue
         if path[0] not in known:
-            names = [f"{PREFIX}{key.upper()}" for key in known]
-            hint = suggest(f"{PREFIX}{path[0].upper()}", names)
+            keys = [f"{key}__{below}".upper() for key, names in known.items() for below in names]
+            hint = suggest("__".join(path).upper(), [key.upper() for key in known], PREFIX, keys)
             around.problems.append(Problem((), f"unknown setting; {hint}", None, found.origin))
         elif any(isinstance(_at(tree, path[:end]), list) for end in range(1, len(path))):
             expected = "expected the whole list as JSON in one variable: single entries of lists have no names"
@@ -112,6 +113,8 @@ def overlay(tree: dict[str, Any], around: Surroundings, origins: Origins, known:
         else:
             _put(tree, path, _decoded(found.value))
             origins.override(path, found.origin)
+            if found.secret:
+                origins.secrets.add(found.value)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> object:  # noqa: ANN401 - a tree of anything

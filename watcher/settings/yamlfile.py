@@ -18,7 +18,7 @@ from watcher.settings.surroundings import Surroundings
 _SCALARS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("merge", r"<<", "<"),
@@ -54,9 +54,8 @@ def read_yaml(path: Path, around: Surroundings, origins: Origins, wanted: Callab
     # Also those in sections that are not read: a variable that the file names is no misspelt setting.
     for match in _VARIABLE.finditer(text):
         around.used |= {match[2] or "", f"{match[2]}_FILE"}
-    loader = _Loader(text)
     try:
-        return _Reader(path, loader, around, origins, wanted).file()
+        return _Reader(path, _Loader(text), around, origins, wanted).file()
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -65,8 +64,6 @@ def read_yaml(path: Path, around: Surroundings, origins: Origins, wanted: Callab
         raise ConfigError(f"{where}: expected YAML: {problem}") from None
     except yaml.YAMLError:
         raise ConfigError(f"{path}: expected YAML text, found a character that YAML does not allow") from None
-    finally:
-        loader.dispose()
 
 
 def _text(path: Path) -> str:
