@@ -40,6 +40,8 @@ def test_gaps_do_not_pull_a_mean_down() -> None:
     series = curve(None, 4.0, *[2.0] * (CAPACITY - 2), 2.0)
 
     assert series.values()[0] == 4.0
+    assert curve(4.0, None, *[2.0] * (CAPACITY - 1)).values()[0] == 4.0
+    assert curve(*[None] * (CAPACITY + 1)).values() == [None] * (CAPACITY // 2 + 1)
 
 
 def test_most_not_finite_makes_a_bucket_so() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from watcher.domain.early_stopping import EarlyStopping, Evaluation, course
@@ -25,3 +27,9 @@ def test_course(knobs: EarlyStopping, losses: list[float | None], best: int | No
 
     assert (found.best.step if found.best else None) == best
     assert [evaluation.step for evaluation in found.bad] == bad
+
+
+@pytest.mark.parametrize("knobs", [{"patience": 0}, {"patience": 2, "min_delta": -1.0}, {"patience": 2, "warmup": -1}])
+def test_knobs_that_the_service_would_refuse(knobs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        EarlyStopping(**knobs)

@@ -20,6 +20,15 @@ class EarlyStopping:
     min_delta: float = 0.0
     warmup: int = 1
 
+    def __post_init__(self) -> None:
+        """A patience of none would halt before the first evaluation.
+
+        Raises:
+            ValueError: a knob is outside what the service takes.
+        """
+        if self.patience < 1 or self.min_delta < 0 or self.warmup < 0:
+            raise ValueError("expected patience of at least 1, and min_delta and warmup of at least 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

@@ -61,6 +61,7 @@ def test_a_past_halt_is_forgotten_while_training_goes_on() -> None:
         pytest.param([job("uploading", 10)], 131, True, id="uploading for longer"),
         pytest.param([job("compressing", 10)], 131, True, id="compressing for longer"),
         pytest.param([job("compressing", 10), job("uploading", 60)], 131, False, id="each stage has its own time"),
+        pytest.param([job("uploading", 10), job("uploading", 60)], 131, True, id="seen again is no sign of life"),
         pytest.param([job("uploading", 100, started_at=at(10))], 131, True, id="the stage began before it was seen"),
         pytest.param(
             [job("running", 1, started_at=at(1)), job("uploading", 100, started_at=at(1))],

@@ -99,9 +99,7 @@ class Stall:
         return max(self.minimum, timedelta(seconds=self.factor * median(state.gaps)), 2 * pause)
 
     def _judge_output(self, state: StallState, now: datetime) -> Verdict:
-        if state.since is None:
-            return CLEAR
-        since = max(state.since, _moment(state.newest_ns))
+        since = max(state.since or now, _moment(state.newest_ns))
         if now - since <= self.upload_limit:
             return CLEAR
         finding = Finding(
