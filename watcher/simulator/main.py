@@ -83,7 +83,10 @@ def run_simulator(
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket: from here on the kernel keeps requests, however soon they come."""
-    return socket.create_server((host, port), backlog=_BACKLOG)
+    listener = socket.create_server((host, port), backlog=_BACKLOG)
+    # asyncio leaves Nagle's algorithm on for a socket that it did not make: 40 ms a request on a kept connection.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class QuietServer(uvicorn.Server):
