@@ -30,10 +30,10 @@ def test_a_row_that_is_not_finite_stays_visible() -> None:
 
 
 def test_a_full_series_is_halved_by_means() -> None:
-    series = curve(*[float(i) for i in range(CAPACITY + 1)])
+    series = curve(*[float(i) for i in range(CAPACITY + 2)])
 
     assert series.stride == 2
-    assert series.values() == [*[2 * i + 0.5 for i in range(CAPACITY // 2)], float(CAPACITY)]
+    assert series.values() == [2 * i + 0.5 for i in range(CAPACITY // 2 + 1)]
 
 
 def test_gaps_do_not_pull_a_mean_down() -> None:
