@@ -17,10 +17,9 @@ import pytest
 
 from tests.stored import JOB, NOW, a_job, a_proposal, an_effect
 from watcher.domain.observations import TrainRow
-from watcher.service.errors import SchemaTooNewError, StoreError
+from watcher.service.errors import StoreError
 from watcher.service.ports import Writes
 from watcher.service.records import ProposalState
-from watcher.store.files import back_up
 from watcher.store.sqlite import SqliteStore, open_store
 
 NOBODY = 65534
@@ -203,93 +202,6 @@ def test_kill_9_loses_no_acknowledged_commit(path: Path) -> None:
         assert [row.key for row in rows] == [str(n) for n in range(int(last) + 1)]
 
 
-# --- files that are not ours, or not sound ---
-
-
-def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
-    open_store(path).close()
-    with sqlite3.connect(path) as raw:
-        raw.execute("UPDATE alembic_version SET version_num = '9999'")
-    raw.close()
-    before = path.read_bytes()
-
-    for query_only in (True, False):
-        with pytest.raises(SchemaTooNewError, match="9999"):
-            open_store(path, query_only=query_only)
-
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("query_only", [True, False])
-@pytest.mark.parametrize("content", [b"not a database, but somebody's notes\n" * 100, b"\x00" * 5000, b"xy"])
-def test_a_file_that_is_no_database_is_kept(path: Path, content: bytes, *, query_only: bool) -> None:
-    path.parent.mkdir()
-    path.write_bytes(content)
-
-    with pytest.raises(StoreError, match=r"watcher\.db.*left as it is.*To restore: stop the daemon") as caught:
-        open_store(path, query_only=query_only)
-
-    assert not isinstance(caught.value, SchemaTooNewError)
-    assert path.read_bytes() == content
-
-
-@pytest.mark.parametrize("query_only", [True, False])
-def test_a_database_of_another_program_is_kept(path: Path, *, query_only: bool) -> None:
-    path.parent.mkdir()
-    with sqlite3.connect(path) as raw:
-        raw.execute("CREATE TABLE albums (title)")
-    raw.close()
-
-    with pytest.raises(StoreError, match="some other program"):
-        open_store(path, query_only=query_only)
-
-    with sqlite3.connect(path) as raw:
-        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("albums",)]
-    raw.close()
-
-
-def test_a_truncated_file_is_found_at_the_start(path: Path) -> None:
-    with open_store(path) as store:
-        store.write_now(fill)
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.truncate(size // 2)
-
-    with pytest.raises(StoreError, match="left as it is"):
-        open_store(path)
-
-    assert path.stat().st_size == size // 2
-
-
-def test_damage_found_later_names_the_file_too(path: Path) -> None:
-    with open_store(path) as store:
-        store.write_now(fill)
-    with path.open("r+b") as file:
-        file.seek(0, os.SEEK_END)
-        pages = file.tell() // 4096
-        for page in range(pages // 2, pages):
-            file.seek(page * 4096)
-            file.write(b"\xff" * 4096)
-
-    with open_store(path, query_only=True) as reader, pytest.raises(StoreError, match=r"watcher\.db.*To restore"):
-        reader.read_now(lambda tx: tx.observations(JOB))
-
-
-def test_a_backup_restores(path: Path) -> None:
-    with open_store(path) as store:
-        store.write_now(lambda tx: tx.set_meta("m", "before"))
-        backup = back_up(path, "test")
-        store.write_now(lambda tx: tx.set_meta("m", "after"))
-        assert back_up(path, "later").name == "watcher.db.backup-later"
-    path.write_bytes(b"broken")
-
-    shutil.copy(backup, path)
-
-    assert oct(mode(backup)) == "0o600"
-    with open_store(path) as store:
-        assert store.read_now(lambda tx: tx.meta("m")) == "before"
-
-
 # --- no room, no permission ---
 
 
@@ -366,6 +278,23 @@ def test_a_database_kept_busy_by_another_is_a_store_error(path: Path, monkeypatc
         raw.execute("ROLLBACK")
         raw.close()
         assert store.write_now(lambda tx: tx.enqueue([an_effect("k")], NOW)) == 1
+
+
+def test_a_write_holds_the_file_from_its_first_word(path: Path) -> None:
+    """A transaction that reads first and locks later fails when another process wrote in between."""
+    with open_store(path) as store:
+        other = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+
+        def work(tx: Writes) -> None:
+            assert tx.meta("m") is None
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("INSERT INTO meta VALUES ('m', '2')")
+            tx.set_meta("m", "1")
+
+        store.write_now(work)
+        other.close()
+
+        assert store.read_now(lambda tx: tx.meta("m")) == "1"
 
 
 def test_nothing_heavy_is_imported() -> None:

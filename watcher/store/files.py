@@ -78,7 +78,6 @@ def prepare(path: Path, engine: Engine) -> None:
     found = transact(path, engine, lambda connection: _create(path, connection))
     _refuse_newer(path, found)
     if found != schema.REVISIONS[-1]:
-        engine.dispose()
         back_up(path, found)
         _upgrade(path)
 
@@ -110,7 +109,7 @@ def _check(path: Path, engine: Engine) -> None:
     with translated(path), engine.connect() as connection:
         verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if verdict != "ok":
-        raise StoreError(damaged(path, str(verdict)))
+        raise StoreError(damaged(path, " ".join(str(verdict).split())))
 
 
 def back_up(path: Path, name: str) -> Path:

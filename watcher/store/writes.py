@@ -56,7 +56,7 @@ _SAVE_ALERT = _upsert(schema.alerts, "id")
 _ADD_TRANSITION = insert(schema.transitions).returning(schema.transitions.c.id)
 _CONSUME = (
     update(schema.transitions)
-    .where(schema.transitions.c.id == bindparam("its_id"), schema.transitions.c.consumed_at.is_(None))
+    .where(schema.transitions.c.id == bindparam("its_id"))
     .values(consumed_at=bindparam("now"))
 )
 _ENQUEUE = insert(schema.outbox).on_conflict_do_nothing(index_elements=["key"])

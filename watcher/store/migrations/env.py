@@ -9,8 +9,6 @@ context.configure(
     target_metadata=metadata,
     # SQLite can't alter most of a table: Alembic then copies it.
     render_as_batch=True,
-    # SQLite's changes of schema do roll back, though Alembic does not count on it by itself.
-    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()
