@@ -9,8 +9,7 @@ from datetime import datetime
 import structlog
 
 from watcher.domain.alerts import Subject
-from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
-from watcher.domain.observations import Drift, Observation, Snapshot, SweepOutcome
+from watcher.domain.observations import Drift, Snapshot, SweepOutcome
 from watcher.domain.rule import SubjectKind
 from watcher.service.book import JobBook, load_book, new_book, read_stored
 from watcher.service.cancels import CancelDesk
@@ -18,14 +17,13 @@ from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry
+from watcher.service.reading import JobReader
 from watcher.service.records import JobKey
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
 
 log = structlog.get_logger(__name__)
 
-REBUILD_ROWS = 20_000
-"""Observations that one sweep folds again at most for rules whose version or settings changed."""
 _BLINDING = frozenset({FailureReason.AUTH, FailureReason.FORBIDDEN, FailureReason.BILLING})
 
 
@@ -63,13 +61,13 @@ class Sweeper:
     ) -> None:
         self.config = config
         self._provider, self._store, self._clock = provider, store, clock
+        self._reader = JobReader(provider, store)
         self._committer, self._cancels, self._faults, self._telemetry = committer, cancels, faults, telemetry
         self._books: dict[str, JobBook] = {}
         self._closed: set[str] = set()
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
         self._sweeping = asyncio.Lock()
         self._started = False
-        self._rebuild_budget = 0
         self._distrust_clock = False
 
     def distrust_clock(self) -> None:
@@ -88,7 +86,7 @@ class Sweeper:
             drift = list[Drift]()
             await self._start()
             await self._cancels.refresh(now)
-            self._rebuild_budget = REBUILD_ROWS
+            self._reader.begin_sweep()
             try:
                 listing = await self._provider.list_jobs()
             except ProviderError as error:
@@ -117,7 +115,7 @@ class Sweeper:
             return None
         visit = Visit(book, self._clock.now(), link=self.config.link)
         try:
-            await self._look(visit, None, [], detail=True)
+            await self._reader.look(visit, None, [], detail=True)
         except ProviderError as error:
             visit.blind = error.reason.value
             raise
@@ -221,7 +219,7 @@ class Sweeper:
         async with book.lock:
             visit = Visit(book, now, link=self.config.link)
             try:
-                await self._look(visit, None, [], detail=True)
+                await self._reader.look(visit, None, [], detail=True)
             except ProviderError as error:
                 if error.reason is FailureReason.NOT_FOUND:
                     visit.take_gone()
@@ -286,7 +284,7 @@ class Sweeper:
 
     async def _look_guarded(self, visit: Visit, listed: Snapshot, report: SweepReport, drift: list[Drift]) -> None:
         try:
-            await self._look(visit, listed, drift)
+            await self._reader.look(visit, listed, drift)
         except ProviderError as error:
             self._note_failure(visit, error, report)
 
@@ -300,65 +298,6 @@ class Sweeper:
             reason=error.reason.value,
             retryable=error.retryable,
         )
-
-    async def _look(self, visit: Visit, listed: Snapshot | None, drift: list[Drift], *, detail: bool = False) -> None:
-        """Read what is due of one job. Snapshots come before rows, so that rules know the plan."""
-        book, now = visit.book, visit.now
-        changed = listed is not None and listed != book.record.listed
-        if listed is not None:
-            job = listed.merged(book.snapshot)
-            if job.status.terminal and not book.fresh_contact and wants_metrics(book.state.pace, job):
-                await self._read_metrics(visit, drift, job)  # its last rows, so that the end is told with all of them
-            visit.take_listed(listed)
-        ended = book.record.ended_at
-        if detail or wants_detail(
-            book.snapshot, changed=changed, read_at=book.record.detail_at, ended_at=ended, now=now
-        ):
-            await self._read_detail(visit, drift)
-        await self._rebuild(visit)
-        if wants_metrics(book.state.pace, book.snapshot):
-            await self._read_metrics(visit, drift, book.snapshot)
-            if visit.new_eval and visit.book.record.detail_at != now:
-                await self._read_detail(visit, drift)
-
-    async def _read_detail(self, visit: Visit, drift: list[Drift]) -> None:
-        answer = await self._provider.get_job(visit.book.key.job_id)
-        drift += answer.drift
-        visit.take_detail(answer.snapshot, answer.events)
-
-    async def _read_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
-        book, pace = visit.book, visit.book.state.pace
-        start = from_step(pace, job, visit.now)
-        back = look_back(pace, job, book.state.checkpoint_step, visit.now)
-        if back is not None:
-            start = min(start, back)
-        answer = await self._provider.get_metrics(
-            book.key.job_id, from_step=start, last_step=job.steps_completed or pace.train_step
-        )
-        drift += answer.drift
-        await self._know_keys(book, start)
-        rows = visit.unknown_rows(answer.rows)
-        history = await self._history(book) if visit.wants_history(rows) else []
-        visit.take_rows(rows, history)
-        visit.metrics_read, visit.fresh = True, visit.rows > 0
-        book.forget_old_keys(start)
-        pace.tail = job.raw_status
-
-    async def _know_keys(self, book: JobBook, start: int) -> None:
-        if book.known_from is None or start < book.known_from:
-            book.known |= set(await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start)))
-            book.known_from = start
-
-    async def _history(self, book: JobBook) -> list[Observation]:
-        return [o for _, o in await self._store.read(lambda reads: reads.observations(book.key))]
-
-    async def _rebuild(self, visit: Visit) -> None:
-        """Rules with another version or other settings fold the history anew, within this sweep's budget."""
-        if not visit.book.stale or self._rebuild_budget <= 0:
-            return
-        history = await self._history(visit.book)
-        self._rebuild_budget -= len(history)
-        visit.rebuild(history)
 
     # --- the account ---
 

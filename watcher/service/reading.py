@@ -1,0 +1,85 @@
+"""Reading one job: what is due of it is asked of the API and handed to the visit."""
+
+from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
+from watcher.domain.observations import Drift, Observation, Snapshot
+from watcher.service.book import JobBook
+from watcher.service.ports import Provider, Store
+from watcher.service.visit import Visit
+
+REBUILD_ROWS = 20_000
+"""Observations that one sweep folds again at most for rules whose version or settings changed."""
+
+
+class JobReader:
+    """Asks for as little as misses nothing. Whoever calls holds the job's lock."""
+
+    def __init__(self, provider: Provider, store: Store) -> None:
+        self._provider, self._store = provider, store
+        self._rebuild_budget = REBUILD_ROWS
+
+    def begin_sweep(self) -> None:
+        """A new budget for rebuilding."""
+        self._rebuild_budget = REBUILD_ROWS
+
+    async def look(self, visit: Visit, listed: Snapshot | None, drift: list[Drift], *, detail: bool = False) -> None:
+        """Read what is due of one job. Snapshots come before rows, so that rules know the plan.
+
+        Raises:
+            ProviderError: a call failed; what was read before it is in the visit.
+        """
+        book, now = visit.book, visit.now
+        changed = listed is not None and listed != book.record.listed
+        if listed is not None:
+            job = listed.merged(book.snapshot)
+            if job.status.terminal and not book.fresh_contact and wants_metrics(book.state.pace, job):
+                await self._read_metrics(visit, drift, job)  # its last rows, so that the end is told with all of them
+            visit.take_listed(listed)
+        ended = book.record.ended_at
+        if detail or wants_detail(
+            book.snapshot, changed=changed, read_at=book.record.detail_at, ended_at=ended, now=now
+        ):
+            await self._read_detail(visit, drift)
+        await self._rebuild(visit)
+        if wants_metrics(book.state.pace, book.snapshot):
+            await self._read_metrics(visit, drift, book.snapshot)
+            if visit.new_eval and visit.book.record.detail_at != now:
+                await self._read_detail(visit, drift)
+
+    async def _read_detail(self, visit: Visit, drift: list[Drift]) -> None:
+        answer = await self._provider.get_job(visit.book.key.job_id)
+        drift += answer.drift
+        visit.take_detail(answer.snapshot, answer.events)
+
+    async def _read_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
+        book, pace = visit.book, visit.book.state.pace
+        start = from_step(pace, job, visit.now)
+        back = look_back(pace, job, book.state.checkpoint_step, visit.now)
+        if back is not None:
+            start = min(start, back)
+        answer = await self._provider.get_metrics(
+            book.key.job_id, from_step=start, last_step=job.steps_completed or pace.train_step
+        )
+        drift += answer.drift
+        await self._know_keys(book, start)
+        rows = visit.unknown_rows(answer.rows)
+        history = await self._history(book) if visit.wants_history(rows) else []
+        visit.take_rows(rows, history)
+        visit.metrics_read, visit.fresh = True, visit.rows > 0
+        book.forget_old_keys(start)
+        pace.tail = job.raw_status
+
+    async def _know_keys(self, book: JobBook, start: int) -> None:
+        if book.known_from is None or start < book.known_from:
+            book.known |= set(await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start)))
+            book.known_from = start
+
+    async def _history(self, book: JobBook) -> list[Observation]:
+        return [o for _, o in await self._store.read(lambda reads: reads.observations(book.key))]
+
+    async def _rebuild(self, visit: Visit) -> None:
+        """Rules with another version or other settings fold the history anew, within this sweep's budget."""
+        if not visit.book.stale or self._rebuild_budget <= 0:
+            return
+        history = await self._history(visit.book)
+        self._rebuild_budget -= len(history)
+        visit.rebuild(history)
