@@ -12,8 +12,8 @@ DETAIL_EVERY = timedelta(minutes=10)
 """A job whose list entry does not change is still read this often."""
 FOLLOW_CLOSELY = timedelta(minutes=3)
 """So long after its end a job is read in every sweep: upload and refund events follow within seconds to minutes."""
-FOLLOW = timedelta(minutes=10)
-"""So long after its end a job is followed at least, for its late events and its name."""
+FOLLOW = timedelta(minutes=15)
+"""So long after its end a job is followed at least: longer than any rule waits for late events or a name."""
 FOLLOW_REFUND = timedelta(hours=25)
 """A job that is owed a refund is followed past the 24 h after which a missing refund is told."""
 QUIET_PACES = 3

@@ -86,12 +86,16 @@ class Fold:
     # --- observing ---
 
     def observe(self, observation: Observation, now: datetime) -> list[Transition]:
-        """One observation through every rule that sees it, each judged after it."""
+        """One observation through every rule that sees it, each judged after it.
+
+        Rules that watch time are judged when a sweep's observations are all in, by `judge_all`: in the middle of a
+        backlog the newest row they know of would look old.
+        """
         cells = self._cells_seeing(type(observation))
         self._note_step(observation)
         told: list[Transition] = []
         for cell in cells:
-            if cell.usable and self._fold(cell, observation):
+            if cell.usable and self._fold(cell, observation) and not cell.rule.timed:
                 self._judge(cell, now, told)
         return told
 

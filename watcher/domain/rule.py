@@ -29,8 +29,6 @@ class Rule(Protocol):
     matter to it unless `timed` is set.
     """
 
-    name: str
-    """The rule's name in configuration, alerts and metrics: by default that of its kind of rule."""
     version: ClassVar[int]
     """Raised whenever the same observations give another verdict: stored states are then rebuilt."""
     subject: ClassVar[SubjectKind]
@@ -38,6 +36,10 @@ class Rule(Protocol):
     """The observation types that `observe` is called with."""
     timed: ClassVar[bool]
     """Whether the verdict can change with `now` alone; such a rule is judged at the end of every sweep too."""
+
+    @property
+    def name(self) -> str:
+        """The rule's name in configuration, alerts and metrics: by default that of its kind of rule."""
 
     def start(self) -> Any:  # noqa: ANN401 - each rule has its own state type
         """The state before anything was observed."""

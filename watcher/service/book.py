@@ -39,6 +39,7 @@ class BookState:
     best_eval_step: int | None = None
     checkpoint_step: int | None = None
     owed_refund: bool = False
+    refunded: bool = False
     contacted: bool = False
     """Whether the job was once seen whole: until then its history is folded without a word."""
     events: list[str] = field(default_factory=list)
@@ -106,7 +107,7 @@ class JobBook:
         if event.type in ("early_stopped", "job_restarted"):
             self.state.owed_refund = True
         if event.type == "refund":
-            self.state.owed_refund = False
+            self.state.owed_refund, self.state.refunded = False, True
         return True
 
     def forget_old_keys(self, keep_from: int) -> None:

@@ -130,6 +130,7 @@ class Visit:
         record.snapshot = snapshot
         if snapshot.status.terminal and record.ended_at is None:
             record.ended_at = self.now
+            self.book.state.owed_refund |= bool(snapshot.early_stopped) and not self.book.state.refunded
         if changed:
             self._observe(snapshot)
 
