@@ -1,6 +1,7 @@
 """Schemas of older versions: brought up to date in a child process, after a backup, and equal to a fresh one."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.stored import JOB, a_job
+from watcher.domain.observations import TrainRow
 from watcher.service.errors import StoreError
+from watcher.service.ports import Writes
 from watcher.store import files, schema
 from watcher.store.engine import make_engine
 from watcher.store.migrations.__main__ import SCRIPTS, main, upgrade
@@ -116,6 +120,67 @@ def test_an_older_database_is_backed_up_before_the_upgrade(older: Path, monkeypa
     assert revision_of(backup) == [("0000",)]
     assert os.stat(backup).st_mode & 0o777 == 0o600  # noqa: PTH116
     assert sorted(p.name for p in older.parent.iterdir()) == ["fresh.db", "fresh.db.backup-0000"]
+
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("jobs", recreate="always") as batch:
+        batch.alter_column("health", new_column_name="condition")
+    {more}
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the migrations, to which a test can add."""
+    copied = tmp_path / "migrations"
+    shutil.copytree(SCRIPTS, copied)
+    monkeypatch.setattr("watcher.store.migrations.__main__.SCRIPTS", copied)
+    return copied / "versions" / "v0002_next.py"
+
+
+@pytest.fixture
+def filled(fresh: Path) -> Path:
+    def work(tx: Writes) -> None:
+        tx.save_job(a_job())
+        tx.append(JOB, 1, [TrainRow(1, 1, 1.0)])
+
+    with open_store(fresh) as store:
+        store.write_now(work)
+    return fresh
+
+
+def rows_of(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as raw:
+        count: int = raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+    return count
+
+
+def test_a_revision_can_make_a_table_anew_without_losing_what_hangs_on_it(filled: Path, scripts: Path) -> None:
+    scripts.write_text(NEXT.format(more=""))
+
+    upgrade(filled)
+
+    assert "condition" in schema_of(filled)["jobs"]
+    assert revision_of(filled) == [("0002",)]
+    assert (rows_of(filled, "jobs"), rows_of(filled, "observations")) == (1, 1)
+
+
+def test_a_revision_that_leaves_orphans_rolls_back_whole(filled: Path, scripts: Path) -> None:
+    scripts.write_text(NEXT.format(more='op.execute("DELETE FROM jobs")'))
+    before = schema_of(filled)
+
+    with pytest.raises(StoreError, match="observations without its parent"):
+        upgrade(filled)
+
+    assert schema_of(filled) == before
+    assert (rows_of(filled, "jobs"), rows_of(filled, "observations")) == (1, 1)
 
 
 def test_a_failed_upgrade_changes_nothing_and_says_why(older: Path) -> None:

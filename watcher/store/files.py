@@ -15,7 +15,7 @@ from watcher.store.engine import damaged, transact, translated
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
-_CHECK_BELOW_BYTES = 64 * 2**20  # a quick_check of this much takes about 0.3 s
+_CHECK_BELOW_BYTES = 256 * 2**20  # a quick_check of this much takes about 0.3 s
 _UPGRADE_SECONDS = 3600
 
 
