@@ -44,7 +44,7 @@ class SdNotify:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
                 # A manager that does not read must not stop the loop that the watchdog is to prove alive.
-                out.setblocking(False)
+                out.settimeout(0)
                 out.sendto("\n".join(lines).encode(), self._address)
         except (OSError, ValueError):
             return  # the service works without it; a name that is no socket's is a ValueError

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -222,10 +222,6 @@ class Links(Part):
 
     job: Annotated[str, AfterValidator(_link)] = "https://api.together.ai/fine-tuning/{job_id}"
 
-    def for_job(self, job_id: str) -> str:
-        """The page of one job, or nothing."""
-        return self.job.format(job_id=quote(job_id, safe=""))
-
 
 class StoreSettings(Part):
     """Where the database is: `watcher.db` in the state directory unless set."""
@@ -310,12 +306,6 @@ class Settings(BaseSettings):
         given = {key: value for key, value in own if key != "never" and value is not None}
         general = {key: value for key, value in self.cancel if key not in {"never", *given}}
         return CancelPolicy(**general, **given, never=(*self.cancel.never, *own.never))
-
-    def secrets(self) -> tuple[str, ...]:
-        """Every key and receiver's URL: what must never be logged."""
-        keys = [account.api_key for account in self.accounts]
-        urls = [url for receiver in self.receivers for url in receiver.urls]
-        return tuple(secret.get_secret_value() for secret in (*keys, *urls) if secret.get_secret_value())
 
     def routing(self) -> Routing:
         """The routes, as the router takes them."""

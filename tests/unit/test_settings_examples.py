@@ -1,0 +1,123 @@
+"""The configuration files that ship load, document every key, and say the defaults that are in force."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from watcher.domain.rules import RULES
+from watcher.settings import Settings, effective, load_settings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config" / "watcher.example.yaml"
+DEMO = ROOT / "config" / "demo.yaml"
+REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
+KEY = {"TOGETHER_API_KEY": "sk-test"}
+
+
+def model_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key that the settings have, list entries without their numbers."""
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{info.alias or name}"
+        yield key
+        if name == "exclude":
+            continue  # the same keys as `match`
+        for below in _models(info.annotation):
+            yield from model_keys(below, f"{key}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
+
+
+def tree_keys(tree: object, prefix: str = "") -> Iterator[str]:
+    """Every key that a file gives."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from tree_keys(item, prefix)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{prefix}{key}"
+            yield from tree_keys(value, f"{prefix}{key}.")
+
+
+def name_of(rule: type[Any]) -> str:
+    return str(next(f.default for f in dataclasses.fields(rule) if f.name == "name"))
+
+
+def settings_of(rule: type[Any]) -> set[str]:
+    return {f.name for f in dataclasses.fields(rule) if f.name != "name"}
+
+
+def uncommented() -> str:
+    """The example with its examples in force: those lines have no space after the mark."""
+    return re.sub(r"^( *)#(?=[^ #])", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+
+
+def test_the_example_is_the_defaults() -> None:
+    shown = effective(load_settings(EXAMPLE, KEY)).replace("receiver: console", "receiver: null")
+
+    assert shown == effective(load_settings(None, KEY))
+
+
+def test_the_examples_in_the_example_are_valid(tmp_path: Path) -> None:
+    path = tmp_path / "all.yaml"
+    path.write_text(uncommented())
+    (tmp_path / "nightly_api_key").write_text("sk-nightly")
+    environ = KEY | {
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+        "RESEARCH_API_KEY": "sk-research",
+        "CUSTOMER_API_KEY": "sk-customer",
+        "TEAM_SLACK_URL": "slack://a/b/c",
+        "TEAM_MAIL_URL": "mailtos://u:p@host",
+    }
+
+    assert [account.name for account in load_settings(path, environ).accounts][1:] == [
+        "research",
+        "nightly",
+        "customer",
+    ]
+
+
+@pytest.mark.parametrize("key", sorted(set(model_keys(Settings))))
+def test_the_example_lists_every_key(key: str) -> None:
+    assert key in set(tree_keys(yaml.safe_load(uncommented())))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
+def test_the_example_lists_every_rule_with_every_setting(rule: type[Any]) -> None:
+    given = yaml.safe_load(uncommented())["rules"]
+
+    assert name_of(rule) in given
+    assert settings_of(rule) == set(given[name_of(rule)] or {})
+
+
+@pytest.mark.parametrize("key", sorted(set(model_keys(Settings))))
+def test_the_reference_has_a_line_for_every_key(key: str) -> None:
+    shown = re.sub(r"^(accounts|jobs|receivers|route\.routes)\.", r"\1[].", key)
+
+    assert re.search(rf"^\| `{re.escape(shown)}` \|", REFERENCE.read_text(), flags=re.MULTILINE)
+
+
+def test_the_reference_has_no_key_that_is_not_there() -> None:
+    shown = re.findall(r"^\| `([a-z][a-z_.\[\]]*)` \|", REFERENCE.read_text(), flags=re.MULTILINE)
+    known = {re.sub(r"^(accounts|jobs|receivers|route\.routes)\.", r"\1[].", key) for key in model_keys(Settings)}
+
+    assert set(shown) - known == set()
+
+
+def test_the_demo_lists_every_rule_that_is_on_so_that_removing_one_removes_its_alerts() -> None:
+    environ = {"WATCHER_DEMO_API": "http://127.0.0.1:1/v1", "WATCHER_DEMO_RECEIVER": "json://127.0.0.1:2/"}
+    settings = load_settings(DEMO, environ)
+
+    assert settings.rules is not None
+    assert set(settings.rules) == {name_of(rule) for rule in RULES if getattr(rule, "default_on", True)}
+    assert settings.web.port == 0
