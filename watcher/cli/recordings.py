@@ -2,10 +2,11 @@
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from watcher.domain.observations import EvalRow, TrainRow
 from watcher.domain.replay import Recording, merge
@@ -92,9 +93,10 @@ def _eval(order: int, step: Any, loss: Any = None, *_: Any) -> EvalRow:  # noqa:
 
 
 def _step(value: Any) -> int:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise TypeError(f"step {value!r} is not a whole number")
-    return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"step {value!r} is not a number")
+    # Some logs count in epochs or hours: rules only compare and subtract steps, so such a step is kept as it is.
+    return cast("int", value) if value != int(value) else int(value)
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401
