@@ -115,8 +115,7 @@ def test_the_reference_has_no_key_that_is_not_there() -> None:
 
 
 def test_the_demo_lists_every_rule_that_is_on_so_that_removing_one_removes_its_alerts() -> None:
-    environ = {"WATCHER_DEMO_API": "http://127.0.0.1:1/v1", "WATCHER_DEMO_RECEIVER": "json://127.0.0.1:2/"}
-    settings = load_settings(DEMO, environ)
+    settings = load_settings(DEMO, {})
 
     assert settings.rules is not None
     assert set(settings.rules) == {name_of(rule) for rule in RULES if getattr(rule, "default_on", True)}
