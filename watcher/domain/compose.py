@@ -53,6 +53,7 @@ def _job_facts(transition: Transition, facts: JobFacts | None) -> tuple[tuple[st
         return (*where, ("since", _time(transition)))
     rows = [("job", alert.subject.job_id)]
     if facts is not None:
+        rows += [("restarted from", facts.restarted_from)]
         rows += [("model", facts.model), ("status", facts.status), ("step", _progress(facts))]
         rows += [("best eval", _best_eval(facts)), ("price", _dollars(facts.price_nano))]
     rows += [("began at step", "" if alert.onset is None else str(alert.onset)), ("since", _time(transition))]

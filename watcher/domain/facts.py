@@ -29,6 +29,7 @@ class JobFacts:
     sparkline: str = ""
     link: str = ""
     cancel: str = ""
+    restarted_from: str = ""
 
     @property
     def label(self) -> str:

@@ -14,6 +14,7 @@ from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.facts import JobFacts
 from watcher.domain.feed import Feed
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, TrainRow, finite
+from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
 from watcher.service.config import Selection
 from watcher.service.ports import Reads
@@ -42,6 +43,8 @@ class BookState:
     refunded: bool = False
     contacted: bool = False
     """Whether the job was once seen whole: until then its history is folded without a word."""
+    restarted_at: datetime | None = None
+    """When the log said that the service restarted the job under another id."""
     events: list[str] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
     """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
@@ -62,6 +65,8 @@ class JobBook:
     stale: set[str] = field(default_factory=set)
     saved_at: datetime | None = None
     fresh_contact: bool = False
+    origin: str = ""
+    """The id of the job that the service restarted as this one."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -106,6 +111,9 @@ class JobBook:
             self.state.checkpoint_step = max(event.step, self.state.checkpoint_step or 0)
         if event.type in ("early_stopped", "job_restarted"):
             self.state.owed_refund = True
+        if event.type == "job_restarted":
+            self.state.restarted_at = event.at
+            self.record.successor = successor_named(event.message, self.key.job_id) or self.record.successor
         if event.type == "refund":
             self.state.owed_refund, self.state.refunded = False, True
         return True
@@ -137,6 +145,7 @@ class JobBook:
             checkpoint_step=state.checkpoint_step,
             sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
             link=link.format(job_id=self.key.job_id) if link else "",
+            restarted_from=self.origin,
         )
 
 

@@ -52,6 +52,7 @@ def job_view(record: JobRecord, alerts: Iterable[Alert]) -> Json:
         "started_at": iso(job.started_at),
         "never_cancel": record.keep,
         "closed": record.closed,
+        "restarted_as": record.successor,
     }
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from watcher.domain.alerts import Subject
 from watcher.domain.observations import Drift, Snapshot, SweepOutcome
+from watcher.domain.restarts import successor_listed
 from watcher.domain.rule import SubjectKind
 from watcher.service.book import JobBook, load_book, new_book, read_stored
 from watcher.service.cancels import CancelDesk
@@ -18,7 +19,7 @@ from watcher.service.config import AccountConfig, Selection
 from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
-from watcher.service.records import JobKey
+from watcher.service.records import JobKey, JobRecord
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
 
@@ -65,6 +66,8 @@ class Sweeper:
         self._committer, self._cancels, self._faults, self._telemetry = committer, cancels, faults, telemetry
         self._books: dict[str, JobBook] = {}
         self._closed: set[str] = set()
+        self._origins: dict[str, JobRecord] = {}
+        """By id of a restarted job: the record of the one that it goes on for."""
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
         self._sweeping = asyncio.Lock()
         self._started = False
@@ -155,6 +158,8 @@ class Sweeper:
         records = await self._store.read(lambda reads: reads.jobs(self.config.name))
         for record in records:
             selection = self.config.select(record.snapshot)
+            if record.successor:
+                self._origins[record.successor] = record
             if record.closed:
                 self._closed.add(record.key.job_id)
             elif selection is not None:
@@ -190,6 +195,7 @@ class Sweeper:
         self, listed: tuple[Snapshot, ...], unreadable: set[str], report: SweepReport, drift: list[Drift], now: datetime
     ) -> None:
         seen = {job.job_id for job in listed} | unreadable
+        self._link_restarts(listed)
         work = [self._visit_listed(job, report, drift, now) for job in listed if job.job_id not in self._closed]
         work += [self._visit_missing(job_id, report, now) for job_id in list(self._books) if job_id not in seen]
         results = await asyncio.gather(*work, return_exceptions=True)
@@ -200,10 +206,30 @@ class Sweeper:
         if store_errors and len(store_errors) == len(results):
             raise store_errors[0]
 
+    def _link_restarts(self, listed: tuple[Snapshot, ...]) -> None:
+        """Restarted jobs and those that go on for them, so that people see one story. A veto goes over with it."""
+        for book in self._books.values():
+            if book.state.restarted_at is None:
+                continue
+            if book.record.successor is None:
+                taken = set(self._origins)
+                book.record.successor = successor_listed(book.snapshot, book.state.restarted_at, listed, taken)
+            if book.record.successor is not None:
+                self._origins[book.record.successor] = book.record
+
+    def _continue(self, book: JobBook) -> JobBook:
+        """What a job takes over from the one that it goes on for."""
+        origin = self._origins.get(book.key.job_id)
+        if origin is not None:
+            book.origin = origin.key.job_id
+            book.record.keep |= origin.keep
+        return book
+
     async def _visit_listed(self, listed: Snapshot, report: SweepReport, drift: list[Drift], now: datetime) -> None:
         book = self._books.get(listed.job_id) or await self._open(listed, now)
         if book is None:
             return
+        self._continue(book)
         report.jobs += 1
         async with book.lock:
             if book.record.closed:
