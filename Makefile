@@ -42,9 +42,11 @@ spell: .venv/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@ .venv/.run
 
+UV_LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
 lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index address)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml --group dev -o requirements-dev.txt
+	$(UV_LOCK) --upgrade pyproject.toml --group dev -o requirements-dev.txt
+	$(UV_LOCK) --upgrade pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 clean:
 	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache
