@@ -15,6 +15,7 @@ import typer
 
 from watcher import bootstrap, logs
 from watcher.cli.common import ConfigOption, Format, FormatOption, StateOption, print_json, settings_of, state_of
+from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
 from watcher.daemon.daemon import Daemon, Part
 from watcher.daemon.health import Health
@@ -59,8 +60,9 @@ def run(
 
 
 async def _run(settings: Settings, directory: Path, port: int | None) -> None:
-    telemetry = PrometheusTelemetry()
-    app = bootstrap.build(settings, directory, telemetry=telemetry)
+    clock = SystemClock()
+    telemetry = PrometheusTelemetry(clock)
+    app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)
     parts = list[Part]([ControlServer(directory, bootstrap.handlers(app))])
