@@ -127,8 +127,8 @@ def report(tmp_path: Path) -> Report:
         ),
         pytest.param("route: {receiver: tem}", "route.receiver: 'tem': unknown receiver; expected one of", id="nobody"),
         pytest.param(
-            "route: {routes: [{receivers: consle}]}",
-            "route.routes[0].receivers: 'consle': unknown receiver; did you mean \"console\"?",
+            "route: {routes: [{receivers: consol}]}",
+            "route.routes[0].receivers: 'consol': unknown receiver; did you mean \"console\"?",
             id="a route to nobody",
         ),
         pytest.param(
@@ -147,8 +147,8 @@ def report(tmp_path: Path) -> Report:
             id="a route for a severity that there is not",
         ),
         pytest.param(
-            "route: {routes: [{match: {acount: a}, receivers: console}]}",
-            'w.yaml:1: route.routes[0].match.acount: unknown key; did you mean "account"?',
+            "route: {routes: [{match: {accounts: a}, receivers: console}]}",
+            'w.yaml:1: route.routes[0].match.accounts: unknown key; did you mean "account"?',
             id="a route on a label that there is not",
         ),
         pytest.param(
@@ -188,8 +188,8 @@ def report(tmp_path: Path) -> Report:
             "rules: {slow: planted}", "rules.slow: text: expected a mapping of settings", id="text for a rule"
         ),
         pytest.param(
-            "rules: {slow: {minimun: 5s}}",
-            'w.yaml:1: rules.slow.minimun: unknown key; did you mean "minimum"?',
+            "rules: {slow: {minimums: 5s}}",
+            'w.yaml:1: rules.slow.minimums: unknown key; did you mean "minimum"?',
             id="an unknown setting of a rule",
         ),
         pytest.param("rules: {slow: {name: x}}", "w.yaml:1: rules.slow.name: unknown key", id="the key is the name"),
@@ -242,7 +242,7 @@ def test_one_mistake_is_one_line(report: Report, text: str, expected: str) -> No
 def test_all_mistakes_are_told_at_once(report: Report) -> None:
     lines = report(
         """
-accounts: [{name: a b, intervall: 1, api_key: planted}]
+accounts: [{name: a b, intervals: 1, api_key: planted}]
 web: {port: x, host: "${NOT_SET}"}
 rules: {slo: , slow: {factor: y}}
 cancel: {mode: propose}
@@ -252,7 +252,7 @@ nonsense: planted
     )
 
     assert lines[0] == "10 problems in the configuration:"
-    wanted = ("accounts[0].name", "accounts[0].intervall", "web.port", "web.host", "rules.slo:", "rules.slow.factor")
+    wanted = ("accounts[0].name", "accounts[0].intervals", "web.port", "web.host", "rules.slo:", "rules.slow.factor")
     for path in (*wanted, "cancel.mode", "nonsense", "environment variable WATCHER_LOG__LEVEL: log.level: 'loud'"):
         assert sum(path in line for line in lines) == 1, path
     assert 'environment variable WATCHER_WEBB: unknown setting; did you mean "WATCHER_WEB"?' in lines
