@@ -127,8 +127,8 @@ def report(tmp_path: Path) -> Report:
         ),
         pytest.param("route: {receiver: tem}", "route.receiver: 'tem': unknown receiver; expected one of", id="nobody"),
         pytest.param(
-            "route: {routes: [{receivers: consol}]}",
-            "route.routes[0].receivers: 'consol': unknown receiver; did you mean \"console\"?",
+            "route: {routes: [{receivers: consl}]}",
+            "route.routes[0].receivers: 'consl': unknown receiver; did you mean \"console\"?",
             id="a route to nobody",
         ),
         pytest.param(
