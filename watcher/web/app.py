@@ -12,9 +12,12 @@ from watcher.service.ports import Clock, Store
 from watcher.web.answers import error_answer
 from watcher.web.api import Api, HealthSource
 from watcher.web.front import Front
+from watcher.web.pages import Pages
 from watcher.web.telemetry import PrometheusTelemetry
 
 log = structlog.get_logger(__name__)
+
+_BLIND = "The store can't be read now; the log of the watcher says why."
 
 
 def build_app(*, store: Store, clock: Clock, telemetry: PrometheusTelemetry, health: HealthSource) -> Starlette:
@@ -26,24 +29,34 @@ def build_app(*, store: Store, clock: Clock, telemetry: PrometheusTelemetry, hea
         telemetry: what `/metrics` tells beside the store.
         health: who answers the probes.
     """
+    api, pages = Api(store, clock, telemetry, health), Pages(store, clock, health)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Failed")
+        answer = (
+            pages.error(status, text, _HINTS.get(status, "")) if _for_people(request) else error_answer(status, text)
+        )
+        if isinstance(error, HTTPException):
+            answer.headers.update(error.headers or {})
+        return answer
+
+    async def blind(request: Request, error: Exception) -> Response:
+        log.error("web.store_unreadable", reason=str(error))
+        return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
+
     app = Starlette(
-        routes=Api(store, clock, telemetry, health).routes(),
+        routes=[*api.routes(), *pages.routes()],
         middleware=[Middleware(Front)],
-        exception_handlers={HTTPException: _refused, StoreError: _blind},
+        exception_handlers={HTTPException: refused, StoreError: blind},
     )
     # A redirect would be built from the Host that the client sent.
     app.router.redirect_slashes = False
     return app
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    answer = error_answer(status, detail)
-    if isinstance(error, HTTPException) and error.headers:
-        answer.headers.update(error.headers)
-    return answer
+_HINTS = {404: "There is no page at this address.", 405: "This server only shows; it takes no orders."}
 
 
-async def _blind(_: Request, error: Exception) -> Response:
-    log.error("web.store_unreadable", reason=str(error))
-    return error_answer(503, "the store can't be read now; the log of the watcher says why")
+def _for_people(request: Request) -> bool:
+    path: str = request.scope["path"]
+    return not path.startswith(("/api/", "/healthz", "/readyz", "/metrics"))

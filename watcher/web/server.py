@@ -47,7 +47,7 @@ class WebServer:
         await self._server.listening.wait()
 
     async def stop(self) -> None:
-        """Finishes the answers under way, for two seconds at most, and closes the address; a second time does nothing."""
+        """Finishes the answers under way, for two seconds at most, and closes the address. May be called again."""
         server, serving = self._server, self._serving
         self._server = self._serving = None
         if server is None or serving is None:
@@ -86,12 +86,17 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as exc:
-        if exc.errno == errno.EADDRINUSE:
-            text = f"web.port: {port} is in use on {host}; expected a free port, or 0 to have one picked"
-        elif exc.errno == errno.EACCES:
-            text = f"web.port: {port} may not be bound by this user; expected one from 1024 on, or 0"
-        else:
-            text = f"web.host: {host!r} is no address of this machine ({exc.strerror})"
-        raise ConfigError(text) from exc
+        # Resolved first: `create_server` leaves a socket behind when the name can't even be asked for.
+        address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(_complaint(exc, host, port)) from exc
+
+
+def _complaint(error: Exception, host: str, port: int) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"web.port: {port} is in use on {host}; expected a free port, or 0 to have one picked"
+    if number == errno.EACCES:
+        return f"web.port: {port} may not be bound by this user; expected one from 1024 on, or 0 to have one picked"
+    return f"web.host: {host!r} is no address of this machine; expected one, such as 127.0.0.1"

@@ -51,7 +51,7 @@ class PrometheusTelemetry:
 
     def __init__(self, clock: Clock) -> None:
         # A second series for each counter, with the time of its birth: nobody asks for it.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
         self._labels = _Labels()
         self.registry = CollectorRegistry()

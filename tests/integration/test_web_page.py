@@ -1,0 +1,330 @@
+"""What people get over HTTP: the page of all jobs, the page of one, and what neither ever does with hostile text."""
+
+import math
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.samples import HOSTILE_TEXT
+from tests.stored import NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
+from tests.website import DeafStore, Site, a_training_job, open_site
+from watcher.domain.alerts import Alert, AlertState, Subject
+from watcher.domain.observations import Status
+from watcher.domain.rule import SubjectKind
+from watcher.domain.verdicts import Severity
+from watcher.service.records import JobKey, JobRecord
+from watcher.web.pages import MOST_ALERTS, MOST_JOBS
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with open_site(tmp_path) as opened:
+        yield opened
+
+
+class Page(HTMLParser):
+    """A page taken apart: its text on one line, its tags with the names of their attributes, and its links."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.shape: list[tuple[str, tuple[str, ...]]] = []
+        self.links: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.shape.append((tag, tuple(name for name, _ in attrs)))
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action", "srcset", "data")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+async def page_of(site: Site, path: str = "/") -> Page:
+    answer = await site.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    return Page(answer.text)
+
+
+# --- all jobs ---
+
+
+async def test_a_job_is_shown_with_status_health_progress_loss_and_price(site: Site) -> None:
+    snapshot = a_snapshot(
+        suffix="support-bot", model="org/Base-8B", total_steps=160, total_price_nano=12_400_000_000,
+        created_at=at(-90), started_at=at(-60), eta_seconds=5400,
+    )  # fmt: skip
+    await site.save(a_training_job(snapshot=snapshot, health="converging"))
+
+    page = await page_of(site)
+
+    for part in (
+        "support-bot org/Base-8B main · created 1 h 30 min ago",
+        "converging running",
+        "50 % · 80 of 160 about 30 min left",
+        "loss 1.2",
+        "$12.40",
+        "1 job, 1 open 0 alerts firing",
+        "as of 10:00:00 UTC",
+    ):
+        assert part in page.text
+    assert ("polyline", ("points",)) in page.shape
+    assert "/jobs/ft-1?account=main" in page.links
+
+
+async def test_a_job_without_plan_rows_or_price_invents_nothing(site: Site) -> None:
+    await site.save(a_job(snapshot=a_snapshot(status=Status.QUEUED, raw_status="queued")))
+
+    page = await page_of(site)
+
+    assert "ft-1 – main" in page.text
+    assert "waiting queued no steps yet no loss yet" in page.text
+    assert not {"progress", "svg"} & {tag for tag, _ in page.shape}
+    assert not re.search(r"None|nan|\$", page.text)
+
+
+async def test_a_loss_that_is_not_a_number_is_said_and_marked(site: Site) -> None:
+    await site.save(a_training_job(losses=[2.0, 1.5, math.nan, math.nan], health="broken"))
+
+    page = await page_of(site)
+
+    assert "loss is not a number" in page.text
+    assert ("line", ("class", "x1", "x2", "y1", "y2")) in page.shape
+
+
+async def test_firing_alerts_stand_on_top_with_their_reasons_worst_first(site: Site) -> None:
+    account = Subject(kind=SubjectKind.ACCOUNT, account="main")
+    watcher = Subject(kind=SubjectKind.WATCHER)
+    alerts = [
+        an_alert("plateau", severity=Severity.WARNING, reason="No progress since step 210.", starts_at=at(-1)),
+        an_alert("divergence", reason="The loss has left its past.", step=420, starts_at=at(-6)),
+        an_alert("provider_unreachable", subject=account, reason="The key is refused.", starts_at=at(-20)),
+        an_alert("watcher_fault", subject=watcher, reason="The clock was set.", starts_at=at(-30)),
+        an_alert("gradient", reason="Was high.", state=AlertState.RESOLVED, ends_at=NOW),
+        an_alert("completion", reason="Done.", notice=True),
+    ]
+    await site.save(a_training_job(snapshot=a_snapshot(suffix="support-bot")))
+    await site.alert(*alerts)
+
+    text = (await page_of(site)).text
+
+    assert "Firing critical divergence on support-bot step 420 · 6 min ago The loss has left its past." in text
+    assert "critical provider_unreachable on account main 20 min ago The key is refused." in text
+    assert "critical watcher_fault on the watcher itself 30 min ago The clock was set." in text
+    assert text.index("The clock was set.") < text.index("warning plateau on support-bot")
+    assert "4 alerts firing" in text
+    assert "Was high." not in text
+    assert "Done." not in text
+
+
+async def test_jobs_that_run_come_first_and_the_worst_of_them_on_top(site: Site) -> None:
+    def job(name: str, minutes: float, status: Status = Status.RUNNING) -> None:
+        snapshot = a_snapshot(name, created_at=at(minutes), status=status, raw_status=status.value)
+        records.append(a_job(JobKey("main", name), snapshot=snapshot))
+
+    def alert(name: str, severity: Severity) -> None:
+        subject = Subject(kind=SubjectKind.JOB, account="main", job_id=name)
+        alerts.append(an_alert(subject=subject, severity=severity))
+
+    records, alerts = list[JobRecord](), list[Alert]()
+    job("ft-new", 9)
+    job("ft-old", 1)
+    job("ft-ended", 10, Status.COMPLETED)
+    job("ft-warned", 0)
+    job("ft-burning", -1)
+    alert("ft-warned", Severity.WARNING)
+    alert("ft-burning", Severity.CRITICAL)
+    alert("ft-ended", Severity.CRITICAL)
+    await site.save(*records)
+    await site.alert(*alerts)
+
+    text = (await page_of(site)).text.split("Jobs ", 1)[1]
+
+    assert re.findall(r"ft-\w+", text) == ["ft-burning", "ft-warned", "ft-new", "ft-old", "ft-ended"]
+
+
+async def test_without_jobs_the_page_says_so(site: Site) -> None:
+    assert "No jobs yet." in (await page_of(site)).text
+
+
+async def test_the_page_says_what_cannot_be_seen(site: Site) -> None:
+    site.health.blind = ["account research: no useful sweep within 90 s (auth)"]
+
+    text = (await page_of(site)).text
+
+    assert "Not everything can be seen or delivered account research: no useful sweep within 90 s (auth)" in text
+
+
+async def test_the_outbox_is_told_when_it_is_not_empty(site: Site) -> None:
+    await site.store.write(lambda tx: tx.enqueue([an_effect("a"), an_effect("b", "other")], NOW))
+    await site.store.write(lambda tx: [tx.park(row.id, NOW, "gone") for row in tx.claim(NOW)[:1]])  # type: ignore[func-returns-value]
+
+    assert "1 to deliver 1 undeliverable" in (await page_of(site)).text
+
+
+async def test_a_very_long_list_is_cut_and_counted(site: Site) -> None:
+    await site.save(*(a_job(JobKey("main", f"ft-{i}"), snapshot=a_snapshot(f"ft-{i}")) for i in range(MOST_JOBS + 3)))
+    await site.alert(*(an_alert(f"rule-{i}") for i in range(MOST_ALERTS + 2)))
+
+    text = (await page_of(site)).text
+
+    assert "And 3 older ones:" in text
+    assert "And 2 more:" in text
+
+
+async def test_a_store_that_cannot_be_read_is_a_page_that_says_so() -> None:
+    answer = await Site(DeafStore()).get("/")
+
+    page = Page(answer.text)
+
+    assert answer.status_code == 503
+    assert "I can't see The store can't be read now; the log of the watcher says why." in page.text
+    assert ("meta", ("http-equiv", "content")) in page.shape  # it comes back by itself
+
+
+# --- one job ---
+
+
+async def test_the_page_of_a_job_has_facts_alerts_with_evidence_and_proposals(site: Site) -> None:
+    snapshot = a_snapshot(suffix="support-bot", method="sft", learning_rate=1e-5, n_epochs=3, total_steps=160)
+    alert = an_alert(step=70, onset=50, reason="It left.", evidence=(("loss", "5.31, was 0.84"),), starts_at=at(-6))
+    past = an_alert("gradient", state=AlertState.RESOLVED, starts_at=at(-9), ends_at=at(-2), severity=Severity.WARNING)
+    notice = an_alert("completion", "completed", severity=Severity.INFO, notice=True, starts_at=at(-3))
+    await site.save(a_training_job(snapshot=snapshot, health="diverging", keep=True))
+    await site.alert(alert, past, notice)
+    await site.store.write(lambda tx: tx.add_proposal(a_proposal(reason="Seen in two sweeps.", proposed_at=at(-5))))
+
+    text = (await page_of(site, "/jobs/ft-1?account=main")).text
+
+    for part in (
+        "support-bot diverging running",
+        "loss 1.2 drawn from 1.2 to 2.4",
+        "critical divergence diverged firing · step 70, onset 50 · began 6 min ago It left. loss 5.31, was 0.84",
+        "warning gradient diverged resolved 2 min ago · began 9 min ago",
+        "info completion completed told · began 3 min ago",
+        "proposed divergence diverged propose · 5 min ago Seen in two sweeps.",
+        "id ft-1 account main watched as all method sft epochs 3 learning rate 1e-05",
+        "first seen 2026-11-23 10:00 UTC",
+        "auto-cancel never: vetoed",
+    ):
+        assert part in text
+
+
+async def test_a_quiet_job_says_that_there_was_no_alert(site: Site) -> None:
+    await site.save(a_job())
+
+    assert "No alert on this job so far." in (await page_of(site, "/jobs/ft-1")).text
+
+
+async def test_a_job_that_is_not_watched_is_404_in_words(site: Site) -> None:
+    answer = await site.get("/jobs/ft-9")
+
+    assert answer.status_code == 404
+    assert "No such job" in Page(answer.text).text
+
+
+async def test_an_id_that_two_accounts_have_gives_a_choice(site: Site) -> None:
+    await site.save(a_job(), a_job(JobKey("research", "ft-1")))
+
+    page = await page_of(site, "/jobs/ft-1")
+
+    assert {"/jobs/ft-1?account=main", "/jobs/ft-1?account=research"} <= set(page.links)
+
+
+# --- hostile text ---
+
+
+async def fill(site: Site, text: str, job_id: str) -> None:
+    """A job, its alert and its proposal in which every text is the given one."""
+    key = JobKey("main", job_id)
+    snapshot = a_snapshot(
+        job_id, suffix=text, model=text, raw_status=text, output_name=text, method=text, training_type=text,
+        from_checkpoint=text, total_steps=160,
+    )  # fmt: skip
+    subject = Subject(kind=SubjectKind.JOB, account="main", job_id=job_id)
+    whole = text.replace("\ud800", "")  # half a character is kept in a snapshot, and refused by the store elsewhere
+    alert = an_alert(subject=subject, kind=whole, reason=whole, evidence=((text, text),))
+    await site.save(a_training_job(key, snapshot=snapshot, health=whole, selection=whole))
+    await site.alert(alert)
+    await site.store.write(lambda tx: tx.add_proposal(a_proposal(key=key, reason=whole, detail=whole)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(HOSTILE_TEXT, id="everything at once"),
+        pytest.param("\"' onmouseover=alert(1) style='x' <!-- --> ]]> {{ 7*7 }} {% raw %}", id="attributes, templates"),
+        pytest.param("</title></style></textarea></script><script src=//evil.example></script>", id="closing tags"),
+    ],
+)
+async def test_hostile_text_changes_no_tag_and_no_attribute(tmp_path: Path, text: str) -> None:
+    shapes = []
+    for name, words, job_id in (("plain", "x", "ft-1"), ("hostile", text, "ft-<b>/'\"&?#%00")):
+        async with open_site(_made(tmp_path / name)) as site:
+            await fill(site, words, job_id)
+            overview = await page_of(site)
+            (link,) = {link for link in overview.links if link.startswith("/jobs/")}
+            shapes.append((overview.shape, (await page_of(site, link)).shape))
+
+    assert shapes[0] == shapes[1]
+
+
+async def test_no_character_hides_reorders_or_breaks_the_page(site: Site) -> None:
+    await fill(site, HOSTILE_TEXT, "ft-1")
+
+    for path in ("/", "/jobs/ft-1"):
+        html = (await site.get(path)).text
+        assert not re.search(
+            "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]", html
+        )
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+async def test_a_text_of_any_length_is_cut(site: Site) -> None:
+    await fill(site, "x" * 1_000_000, "ft-1")
+
+    assert len((await site.get("/")).text) < 50_000
+
+
+# --- what a browser does with it ---
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/ft-1", "/jobs/ft-9"])
+async def test_the_page_asks_nothing_of_anybody_else_and_runs_nothing(site: Site, path: str) -> None:
+    await fill(site, "x", "ft-1")
+
+    page = Page((await site.get(path)).text)
+
+    assert {link for link in page.links if not re.match(r"/(?!/)", link)} == set()
+    assert not {"script", "style", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.shape}
+    assert not [name for _, names in page.shape for name in names if name == "style" or name.startswith("on")]
+
+
+@pytest.mark.parametrize(("path", "kind"), [("watcher.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
+async def test_the_style_and_the_icon_are_served_and_load_nothing(site: Site, path: str, kind: str) -> None:
+    answer = await site.get(f"/static/{path}")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert not re.search(r"url\(|@import|href|<script", answer.text)
+
+
+async def test_the_page_fits_a_phone_and_comes_in_dark_and_light(site: Site) -> None:
+    html, css = (await site.get("/")).text, (await site.get("/static/watcher.css")).text
+
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+    assert "@media (prefers-color-scheme: dark)" in css
+    assert "@media (max-width:" in css
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
