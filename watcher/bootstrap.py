@@ -132,7 +132,14 @@ def build(
         )
         for account in settings.accounts
     }
-    performer = CancelPerformer(store=store, clock=clock, desk=desk, sweepers=sweepers.get, telemetry=telemetry)
+    performer = CancelPerformer(
+        store=store,
+        clock=clock,
+        desk=desk,
+        sweepers=sweepers.get,
+        telemetry=telemetry,
+        settle=settings.cancel.settle,
+    )
     dispatcher = Dispatcher(
         store=store,
         clock=clock,

@@ -167,7 +167,7 @@ class Daemon:
         await self._deliver()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                await self.dispatcher.settle()
+                await self.dispatcher.run_until_idle()
         for part in reversed(self.parts):
             await part.stop()
         self.schedule.stop()

@@ -17,10 +17,11 @@ from watcher.service.visit import Visit
 log = structlog.get_logger(__name__)
 
 SETTLE = timedelta(seconds=60)
-"""After a POST whose answer is not known, or that failed, the job is given so long before another is thought of."""
+"""After a POST of which nobody knows whether it was taken, the job is given so long before another is thought of."""
 TRIES = 3
 """POSTs that may fail before the cancel is given up and people are told."""
-AGAIN = timedelta(seconds=10)
+AGAIN = timedelta(seconds=5)
+"""The wait before another look when nothing was asked of the API, or it surely did not take it."""
 _HOUR = timedelta(hours=1)
 
 
@@ -36,9 +37,16 @@ class CancelPerformer:
     """Performs the cancel effects of the outbox. Safe to call again after a crash at any point."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, desk: CancelDesk, sweepers: SweeperOf, telemetry: Telemetry
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        desk: CancelDesk,
+        sweepers: SweeperOf,
+        telemetry: Telemetry,
+        settle: timedelta = SETTLE,
     ) -> None:
-        self._store, self._clock, self._desk = store, clock, desk
+        self._store, self._clock, self._desk, self._settle = store, clock, desk, settle
         self._sweepers, self._telemetry = sweepers, telemetry
 
     async def perform(self, row: OutboxRow, provider: Provider) -> Later | None:
@@ -57,8 +65,8 @@ class CancelPerformer:
             return Later(self._clock.now() + AGAIN, "the job is not loaded")
         if proposal.posted_at is not None:
             return None
-        if proposal.requested_at is not None and self._clock.now() - proposal.requested_at < SETTLE:
-            settled = proposal.requested_at + SETTLE
+        if proposal.requested_at is not None and self._clock.now() - proposal.requested_at < self._settle:
+            settled = proposal.requested_at + self._settle
             return Later(settled, "a cancel may be under way: looking again when it has had time to show")
         async with lock:
             return await self._under_lock(proposal, sweeper, provider)
@@ -142,7 +150,20 @@ class CancelPerformer:
         if error.reason in (FailureReason.AUTH, FailureReason.FORBIDDEN):
             await self._give_up(sweeper, visit, f"the API refused it: {error.reason.value}")
             return None
-        return Later(self._clock.now() + SETTLE, f"cancel not taken: {error.reason.value}")
+        if error.maybe_done:
+            return Later(self._clock.now() + self._settle, f"cancel perhaps not taken: {error.reason.value}")
+        await self._back_to_proposed(visit)
+        wait = max(AGAIN, timedelta(seconds=error.retry_after or 0))
+        return Later(self._clock.now() + wait, f"cancel not taken: {error.reason.value}")
+
+    async def _back_to_proposed(self, visit: Visit) -> None:
+        """The API surely did not take it: there is no cancel under way, and a veto may still come first."""
+        requested = visit.book.proposal
+        if requested is None:
+            return
+        again = replace(requested, state=ProposalState.PROPOSED, requested_at=None)
+        await self._store.write(lambda tx: tx.move_proposal(again.id, ProposalState.REQUESTED, again))
+        visit.book.proposal = again
 
     async def _give_up(self, sweeper: Sweeper, visit: Visit, why: str) -> None:
         after = Visit(visit.book, self._clock.now(), link=sweeper.config.link)

@@ -149,6 +149,7 @@ class Cancel(Part):
     min_progress: Share = 0.02
     max_progress: Share = 0.9
     max_per_hour: Annotated[int, Field(ge=0)] = 3
+    settle: Positive = timedelta(seconds=60)
     never: Globs = ()
 
 
@@ -304,7 +305,7 @@ class Settings(BaseSettings):
         """The policy for the jobs of a selection."""
         own = selection.cancel
         given = {key: value for key, value in own if key != "never" and value is not None}
-        general = {key: value for key, value in self.cancel if key not in {"never", *given}}
+        general = {key: value for key, value in self.cancel if key not in {"never", "settle", *given}}
         return CancelPolicy(**general, **given, never=(*self.cancel.never, *own.never))
 
     def routing(self) -> Routing:
