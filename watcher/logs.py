@@ -145,15 +145,22 @@ def _formatter(*, console: bool, colors: bool) -> logging.Formatter:
         )
     else:
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    order = [] if console else [_first_things_first]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_chain(),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,  # before the redactor: a message of an exception may hold a secret
             _redactor,
+            *order,
             renderer,
         ],
     )
+
+
+def _first_things_first(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """JSON is read by people as well: when, how bad and what stand at the same place in every line."""
+    return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | dict(event)
 
 
 class _Handler(logging.StreamHandler[TextIO]):

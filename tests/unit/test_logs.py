@@ -43,6 +43,7 @@ def test_everybody_but_a_person_gets_json_with_context_level_and_time() -> None:
     structlog.get_logger("watcher.sweep").info("sweep.finished", rows=3, loss=float("nan"))
 
     (line,) = lines(out)
+    assert list(line)[:3] == ["timestamp", "level", "event"]
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "event": "sweep.finished",

@@ -293,7 +293,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        pytest.param({}, "w.yaml: accounts[0].api_key: expected a key: set the environment variable", id="no key"),
+        pytest.param(
+            {}, "w.yaml: accounts[0].api_key: expected a key: set the variable TOGETHER_API_KEY or", id="no key"
+        ),
         pytest.param(
             KEY | {"WATCHER_PLL__BURST": "planted"},
             "environment variable WATCHER_PLL__BURST: unknown setting; expected one of WATCHER_ACCOUNTS",

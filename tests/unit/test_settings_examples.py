@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from watcher.domain.rules import RULES
+from watcher.service.errors import ConfigError
 from watcher.settings import Settings, effective, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,51 @@ def test_the_examples_in_the_example_are_valid(tmp_path: Path) -> None:
         "nightly",
         "customer",
     ]
+
+
+def places(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place of a tree that holds something."""
+    if path:
+        yield path
+    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in entries:
+        yield from places(value, (*path, key))
+
+
+def replaced(tree: Any, path: tuple[str | int, ...], value: object, key: str | None) -> Any:
+    """A copy with another value at a place, or another key for it."""
+    copied: Any = dict(tree) if isinstance(tree, dict) else list(tree)
+    if path[1:]:
+        copied[path[0]] = replaced(copied[path[0]], path[1:], value, key)
+    elif key is not None and isinstance(copied, dict):
+        copied[key] = copied.pop(path[0])
+    else:
+        copied[path[0]] = value
+    return copied
+
+
+def report_of(path: Path, environ: dict[str, str]) -> str:
+    try:
+        load_settings(path, environ)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+@pytest.mark.parametrize("as_key", [False, True], ids=["as a value", "as a key"])
+def test_a_key_that_is_pasted_in_a_wrong_place_is_never_shown(tmp_path: Path, as_key: bool) -> None:  # noqa: FBT001
+    tree = yaml.safe_load(uncommented())
+    path = tmp_path / "all.yaml"
+    secret = "sk-planted-0123456789"
+    refused = 0
+    for place in places(tree):
+        wrong = replaced(tree, place, secret, secret if as_key else None)
+        path.write_text(yaml.safe_dump(wrong))
+        report = report_of(path, {"TOGETHER_API_KEY": secret})
+        refused += bool(report)
+        assert secret not in report, place
+
+    assert refused > 100
 
 
 @pytest.mark.parametrize("key", sorted(set(model_keys(Settings))))

@@ -52,8 +52,8 @@ def _find(account: Mapping[str, Any], way: str | None, path: KeyPath, around: Su
 def _missing(account: Mapping[str, Any], way: str | None, path: KeyPath) -> tuple[KeyPath, str]:
     if way == "api_key_env":
         return (*path, way), f"expected the environment variable {account['api_key_env']} to be set"
-    ways = f"set the environment variable {DEFAULT_KEY} or {DEFAULT_KEY}_FILE, or give the account one of {', '.join(_WAYS)}"
-    return (*path, "api_key"), f"expected a key: {ways}"
+    ways = f"give the account one of {', '.join(_WAYS)}"
+    return (*path, "api_key"), f"expected a key: set the variable {DEFAULT_KEY} or {DEFAULT_KEY}_FILE, or {ways}"
 
 
 def _fill_address(account: dict[str, Any], path: KeyPath, around: Surroundings, origins: Origins) -> None:

@@ -12,7 +12,7 @@ from watcher.settings.accounts import fill_accounts
 from watcher.settings.checks import cross_problems
 from watcher.settings.model import Settings, sections
 from watcher.settings.problems import Origins, Problem, raise_problems, secrets_in, translate
-from watcher.settings.rules import Catalogue, listed, overridden
+from watcher.settings.rules import Catalogue, catalogue_of, listed, overridden
 from watcher.settings.surroundings import Surroundings, overlay
 from watcher.settings.yamlfile import SettingsFile, read_yaml
 
@@ -43,7 +43,7 @@ def load_settings(
     """
     around = Surroundings(environ, docker_secrets)
     origins = Origins(str(path) if path else "environment")
-    catalogue = Catalogue(rules)
+    catalogue = catalogue_of(tuple(rules))
     skipped = _ONLINE if offline else frozenset[str]()
     file = read_yaml(path, around, origins, lambda key: key not in skipped) if path else SettingsFile()
     tree = _merged(file.tree, around, origins, catalogue)

@@ -90,7 +90,7 @@ Mode = Annotated[CancelMode, AfterValidator(_available)]
 TargetUrl = Annotated[SecretStr, AfterValidator(_target)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Interval = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=50)))]
-Timeout = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=1)))]
+Positive = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=1)))]
 
 
 class LogLevel(StrEnum):
@@ -125,7 +125,7 @@ class Account(Part):
     api_key_file: Path | None = None
     base_url: Annotated[str, AfterValidator(_with_version)] = DEFAULT_BASE_URL
     interval: Interval = timedelta(seconds=30)
-    timeout: Timeout = timedelta(seconds=30)
+    timeout: Positive = timedelta(seconds=30)
     max_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     requests_per_second: Annotated[float, Field(gt=0)] = 10.0
     lookback: Duration = timedelta(hours=1)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -71,6 +72,12 @@ class Catalogue:
         else:
             return rule
         return None
+
+
+@cache
+def catalogue_of(classes: tuple[type[Any], ...]) -> Catalogue:
+    """The catalogue of these kinds; made once, since building their models takes most of the time of a load."""
+    return Catalogue(classes)
 
 
 def listed(raw: Mapping[str, Any], path: KeyPath, catalogue: Catalogue, problems: list[Problem]) -> Specs:
