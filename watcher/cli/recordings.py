@@ -53,7 +53,7 @@ def _from_lines(path: Path, text: str) -> Iterator[Recording]:
         if not line.strip():
             continue
         try:
-            yield _from_line(f"{path}:{number}", json.loads(line))
+            yield _from_line(str(path), json.loads(line))
         except ConfigError:
             raise
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:

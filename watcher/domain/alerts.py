@@ -43,10 +43,12 @@ class AlertState(StrEnum):
 
 
 class TransitionReason(StrEnum):
-    """Why something is told. The first two alternate on an alert; the others report what is done about a firing one."""
+    """Why something is told. Firing and an end (resolved or ended) alternate; the others report what is done meanwhile."""
 
     FIRST = "first"
     RESOLVED = "resolved"
+    ENDED = "ended"
+    """Nobody looks any more: the job is over and followed out, or the rule was taken away. Not told."""
     WOULD_CANCEL = "would_cancel"
     CANCEL_REFUSED = "cancel_refused"
     CANCEL_REQUESTED = "cancel_requested"

@@ -24,6 +24,7 @@ from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
 from watcher.domain.verdicts import Breach, Clear, Finding, Unknown, Verdict
 
+ENDED = TransitionReason.ENDED
 REBUILDING = Unknown("rebuilding")
 NOT_JUDGED = Unknown("not judged yet")
 CRASHED = Unknown("rule crashed")
@@ -165,7 +166,7 @@ class Fold:
 
     def close(self, now: datetime, note: str) -> list[Transition]:
         """The subject is not watched any more: every firing alert is over."""
-        return [self._resolve(key, now, note) for key in list(self.alerts) if self._is_firing(key)]
+        return [self._end(key, now, ENDED, note) for key in list(self.alerts) if self._is_firing(key)]
 
     def adopt(self, alerts: Iterable[Alert], now: datetime) -> list[Transition]:
         """Take over stored alerts. One whose rule is not configured any more is over."""
@@ -174,7 +175,9 @@ class Fold:
         for alert in alerts:
             self.alerts[alert.rule, alert.kind] = alert
             if alert.rule not in names and alert.state is AlertState.FIRING:
-                told.append(self._resolve((alert.rule, alert.kind), now, "the rule was removed from the configuration"))
+                told.append(
+                    self._end((alert.rule, alert.kind), now, ENDED, "the rule was taken out of the configuration")
+                )
         return told
 
     # --- state ---
@@ -240,14 +243,14 @@ class Fold:
         for key in [k for k in self.alerts if k[0] == rule and k[1] not in findings and self._is_firing(k)]:
             if key in self._held and (self.last_step is None or self.last_step <= self._held[key]):
                 continue
-            told.append(self._resolve(key, now, "no longer found"))
+            told.append(self._end(key, now, TransitionReason.RESOLVED, "no longer found"))
 
-    def _resolve(self, key: AlertKey, now: datetime, note: str) -> Transition:
+    def _end(self, key: AlertKey, now: datetime, reason: TransitionReason, note: str) -> Transition:
         self._held.pop(key, None)
         self.confirmations.pop(key, None)
         alert = resolve(self.alerts[key], now)
         self.alerts[key] = alert
-        return Transition(alert=alert, reason=TransitionReason.RESOLVED, at=now, note=note)
+        return Transition(alert=alert, reason=reason, at=now, note=note)
 
     def _is_firing(self, key: AlertKey) -> bool:
         alert = self.alerts.get(key)

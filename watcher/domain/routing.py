@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.facts import JobFacts
 
-SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED})
-"""Kept in the history, told to nobody: the outcome follows within a sweep or two."""
+SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED, TransitionReason.ENDED})
+"""Kept in the history, told to nobody: the outcome of a cancel follows within a sweep or two, and an end is no news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

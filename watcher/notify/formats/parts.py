@@ -25,6 +25,7 @@ _MARKS = " .-!?x"
 PHRASES = {
     TransitionReason.FIRST: "",
     TransitionReason.RESOLVED: "Resolved",
+    TransitionReason.ENDED: "Ended",
     TransitionReason.WOULD_CANCEL: "Would cancel",
     TransitionReason.CANCEL_REFUSED: "Not cancelled",
     TransitionReason.CANCEL_REQUESTED: "Cancelling",
