@@ -43,7 +43,7 @@ class AlertState(StrEnum):
 
 
 class TransitionReason(StrEnum):
-    """Why something is told. Firing and an end (resolved or ended) alternate; the others report what is done meanwhile."""
+    """Why something is told. Firing and an end (resolved or ended) alternate; the others report on a cancel."""
 
     FIRST = "first"
     RESOLVED = "resolved"
