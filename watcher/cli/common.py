@@ -1,5 +1,6 @@
 """What every command shares: options, the place of settings and state, and output for people and programs."""
 
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from watcher import bootstrap
-from watcher.service.errors import StoreError
+from watcher.service.errors import ConfigError, StoreError
 from watcher.settings import Settings, load_settings, state_dir
 from watcher.store.sqlite import SqliteStore, open_store
 
@@ -40,6 +41,13 @@ def settings_of(config: Path | None, *, offline: bool = False) -> Settings:
         ConfigError: something in them is wrong.
     """
     return load_settings(config, os.environ, offline=offline)
+
+
+def labels_of(config: Path | None) -> dict[str, dict[str, str]]:
+    """Each account's labels; none where the accounts' keys are not to be had, as for a person who only looks."""
+    with contextlib.suppress(ConfigError):
+        return {account.name: account.labels for account in settings_of(config).accounts}
+    return {}
 
 
 def state_of(option: Path | None) -> Path:
