@@ -197,11 +197,18 @@ def main() -> None:
             for h in (0, 1):
                 mine = [i for i, run in enumerate(runs) if half(run) == h]
                 show(f"half {h}", score([runs[i] for i in mine], [outcomes[i] for i in mine], ids=False))
-        print("   cost, us a row:", {k: round(v / rows * 1e6, 1) for k, v in cost.items()}, "sum", round(sum(cost.values()) / rows * 1e6, 1))
+        print(
+            "   cost, us a row:",
+            {k: round(v / rows * 1e6, 1) for k, v in cost.items()},
+            "sum",
+            round(sum(cost.values()) / rows * 1e6, 1),
+        )
         print("   state, bytes a job: median", statistics.median(size), "max", max(size))
         if args.out:
             with Path(args.out).open("w") as sink:
-                sink.writelines(json.dumps({"id": o.id, "alerts": o.alerts, "cancel": o.cancel}) + "\n" for o in outcomes)
+                sink.writelines(
+                    json.dumps({"id": o.id, "alerts": o.alerts, "cancel": o.cancel}) + "\n" for o in outcomes
+                )
 
 
 if __name__ == "__main__":

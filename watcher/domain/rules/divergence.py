@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import EvalRow, Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, MedianWindow
+from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, MedianWindow, quantile
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _LN2 = math.log(2.0)
@@ -51,7 +51,7 @@ _EARLY = 0.05
 _MILD = 0.4
 """... unless it is less than this high in y (1.5 times the start): warm-up humps are."""
 _HUGE, _HUGE_WAIT = 1.2, 0.18
-"""... or more than this (3.5 times the start): what was thrown that far falls late but fast. Then this share is waited."""
+"""... or peaked above this (3.5 times the start): what was thrown that far falls late but fast; it waits this share."""
 _WARN = 0.5
 """Share of the wait after which `diverging` is told."""
 _MARGIN = 0.1
@@ -121,8 +121,6 @@ class DivergenceState:
     eval_top: float = 0.0
     evals_high: int = 0
     over_start: bool = False
-    diverging: Finding | None = None
-    diverged: Finding | None = None
     verdict: Breach | None = None
 
 
@@ -151,8 +149,8 @@ class Divergence:
     """Fires `diverging` on half the evidence, and `diverged`, which may cancel, on all of it.
 
     `wait` is the share of the run that an excursion must last, `early_wait` that for one that begins at once and is
-    neither mild nor huge, `rise` the least rise of the loss in units of its start: noise of a quarter of the start, peak
-    to peak, stays below. `sensitivity` low waits one and a half times as long, high three quarters.
+    neither mild nor huge, `rise` the least rise of the loss in units of its start: noise of a quarter of the start,
+    peak to peak, stays below. `sensitivity` low waits one and a half times as long, high three quarters.
     """
 
     name: str = "divergence"
@@ -184,19 +182,17 @@ class Divergence:
             state.total = observation.total_steps or state.total
             state.dpo = state.dpo or (observation.method or "").lower().startswith("dpo")
 
-    def judge(self, state: DivergenceState, now: datetime) -> Verdict:
+    def judge(self, state: DivergenceState, now: datetime) -> Verdict:  # noqa: ARG002 - the form of a rule
         if state.verdict is not None:
             return state.verdict
         return CLEAR if state.rows else Unknown("no rows yet")
 
     def _decide(self, s: DivergenceState) -> None:
         """Latch what holds, unless it is latched; let go when the level touched its reference again."""
-        if s.off or s.diverged is not None:
-            if s.off or (s.from_start if s.over_start else s.from_best).rows == 0:
-                s.verdict = s.diverging = s.diverged = None
+        if s.verdict is not None and (s.off or (s.from_start if s.over_start else s.from_best).rows == 0):
+            s.verdict = None
+        if s.off or (s.verdict is not None and s.verdict.findings[-1].may_cancel):
             return
-        if s.diverging is not None and (s.from_start if s.over_start else s.from_best).rows == 0:
-            s.verdict = s.diverging = None
         for over_start in (True, False):
             view = self._view(s, over_start=over_start)
             if view is not None and self._judged(s, view):
@@ -233,15 +229,11 @@ class Divergence:
                 return False
             if v.share >= wait and not _coming_back(s, v) and v.x.rows >= _rows_needed(s):
                 how = f"carried on, its course leads nowhere near {_loss(s, v.reference):.4g}"
-        if not how and s.diverging is not None:
+        if s.verdict is not None and not how:
             return False
         s.over_start = v.over_start
-        finding = _finding(s, v, how)
-        if how:
-            s.diverged = finding
-        else:
-            s.diverging = finding
-        s.verdict = Breach(tuple(f for f in (s.diverging, s.diverged) if f is not None))
+        before = s.verdict.findings if s.verdict is not None else ()
+        s.verdict = Breach((*before, _finding(s, v, how)))
         return True
 
     def _wait(self, v: _View) -> float:
@@ -326,9 +318,7 @@ def _first_draw(s: DivergenceState) -> float:
     """How far above the first row the true start may lie: what its noise allows, and what the first rows show."""
     if s.dpo:
         return 0.0
-    steps = s.jumps.ordered
-    tail = steps[int(0.9 * (len(steps) - 1))] / _TAIL if steps else 0.0
-    sigmas = _SIGMAS * max(s.noise, tail)
+    sigmas = _SIGMAS * max(s.noise, quantile(s.jumps.recent, 0.9) / _TAIL)
     if s.rows < _EARLY_ROWS:
         return sigmas
     return min(sigmas, max(0.0, s.early_sum / _EARLY_ROWS) + sigmas / math.sqrt(_EARLY_ROWS))
@@ -349,7 +339,7 @@ def _evals_agree(s: DivergenceState, v: _View) -> str:
 
 
 def _late_fall(s: DivergenceState, v: _View) -> float:
-    """Fall within the last quarter, from its first to its second half, with two sigmas of doubt; infinite if unknown."""
+    """Fall from the first to the second half of the last quarter, with two sigmas of doubt; infinite if unknown."""
     middle = v.x.since + 0.875 * v.age
     rows, before = v.x.blocks.part(v.x.since + 0.75 * v.age, middle)
     rows_after, after = v.x.blocks.part(middle, s.step)

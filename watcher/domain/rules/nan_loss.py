@@ -33,15 +33,12 @@ class NanLossState:
     start: float | None = None
     recent: float | None = None
     norms_seen: bool = False
-    last_norm: str = ""
     bad: float = 0.0
     bad_rows: int = 0
     bad_since: int = 0
     what: str = ""
     episodes: int = 0
     good_rows: int = 0
-    train: Finding | None = None
-    eval: Finding | None = None
     verdict: Breach | None = None
 
 
@@ -80,7 +77,7 @@ class NanLoss:
             state.evals += 1
             _eval_row(state, observation)
 
-    def judge(self, state: NanLossState, now: datetime) -> Verdict:
+    def judge(self, state: NanLossState, now: datetime) -> Verdict:  # noqa: ARG002 - the form of a rule
         if state.verdict is not None:
             return state.verdict
         return CLEAR if state.rows or state.evals else Unknown("no rows yet")
@@ -92,9 +89,8 @@ class NanLoss:
         state.bad += weight
         state.good_rows = 0
         extra = {"low": 3, "normal": 0, "high": -1}[self.sensitivity]
-        if state.train is None and state.bad >= max(1, self.rows_needed + extra) + state.episodes:
-            state.train = _broken(state, row)
-            _latch(state)
+        if not _holds(state, "train") and state.bad >= max(1, self.rows_needed + extra) + state.episodes:
+            _latch(state, "train", _broken(state, row))
 
 
 def _fault(state: NanLossState, row: TrainRow) -> tuple[str, float]:
@@ -129,15 +125,16 @@ def _good_row(state: NanLossState, row: TrainRow) -> None:
     elif state.recent is not None:
         state.recent *= 0.5
     state.good_rows += 1
-    if state.bad_rows and state.train is None:
+    firing = _holds(state, "train")
+    if state.bad_rows and not firing:
         state.bad = max(0.0, state.bad - _REFUTED)
         if state.bad == 0.0:
             state.bad_rows = 0
             state.episodes = min(_MAX_EPISODES, state.episodes + 1)
-    elif state.train is not None and state.good_rows >= _RECOVERED_ROWS:
-        state.train, state.bad, state.bad_rows = None, 0.0, 0
+    elif firing and state.good_rows >= _RECOVERED_ROWS:
+        state.bad, state.bad_rows = 0.0, 0
         state.episodes = min(_MAX_EPISODES, state.episodes + 1)
-        _latch(state)
+        _latch(state, "train", None)
 
 
 def _broken(state: NanLossState, row: TrainRow) -> Finding:
@@ -154,24 +151,27 @@ def _broken(state: NanLossState, row: TrainRow) -> Finding:
 
 
 def _eval_row(state: NanLossState, row: EvalRow) -> None:
-    state.step = row.step
     if finite(row.loss) is not None:
-        if state.eval is not None:
-            state.eval = None
-            _latch(state)
-        return
-    if state.eval is None:
+        if _holds(state, "eval"):
+            _latch(state, "eval", None)
+    elif not _holds(state, "eval"):
         said = "missing" if row.loss is None else str(row.loss)
-        state.eval = Finding(
+        finding = Finding(
             kind="eval",
             severity=Severity.WARNING,
-            reason=f"The eval loss at step {row.step} is {said}; evaluation number {state.evals} of this run.",
+            reason=f"The eval loss at step {row.step} is {said}, in evaluation {state.evals} of this run.",
             step=row.step,
             onset=row.step,
         )
-        _latch(state)
+        _latch(state, "eval", finding)
 
 
-def _latch(state: NanLossState) -> None:
-    found = tuple(f for f in (state.train, state.eval) if f is not None)
+def _holds(state: NanLossState, kind: str) -> bool:
+    return state.verdict is not None and any(f.kind == kind for f in state.verdict.findings)
+
+
+def _latch(state: NanLossState, kind: str, finding: Finding | None) -> None:
+    """Replace what is said of one kind; the findings of the other stay the same objects."""
+    others = tuple(f for f in state.verdict.findings if f.kind != kind) if state.verdict else ()
+    found = (*others, finding) if finding is not None else others
     state.verdict = Breach(found) if found else None

@@ -1,38 +1,111 @@
-"""No real progress any more: never any since the start (`stuck`), or none to expect until the end (`converged`)."""
+"""No real progress any more: `stuck`, none since the start, or `converged`, none to expect until the planned end.
+
+A plateau is claimed by equivalence, not by the absence of a significant trend: what may still be gained, with its doubt
+added, must be small. Gains are carried on as a power law of the run's age, per doubling of the step. Where noise is too
+large for that the rule says nothing; a few evaluations, which have little noise, may then speak for the train loss.
+Without a plan nothing is claimed: the end of a run whose length is not known is never near.
+"""
 
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from watcher.domain.observations import Observation, Snapshot, TrainRow, finite
+from watcher.domain.observations import EvalRow, Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
 from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, MedianWindow
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
+_NOISE_ROWS = 41
+"""Row-to-row differences of which the median gives the noise."""
+_ROWS = (4, 2)
+"""Rows before anything is claimed, and in the quarters that are compared."""
+_LOW = 0.02
+"""Share of the first loss under which a row has nothing left to gain: 0.014 nats after DPO's ln 2."""
+_LOW_ROWS = 0.7
+"""Share of such rows in each of the last two quarters; single huge rows are usual there."""
+_NEAR_LOW, _NEAR_LOW_GAIN = 0.06, 0.012
+"""Near the floor a gain of this share of the start is nothing, though it is much of what is left."""
+_LOW_EVALS = 3
+"""Evaluations in a row under the low level that say the same."""
+_STUCK_LEVEL = 0.9
+"""A loss at this share of its start or above never left it."""
+_RISE = 0.03
+"""Share by which quarters may rise; more is no plateau."""
+_EVALS = 4
+"""Evaluations that make a curve."""
+_EVAL_GAIN, _EVAL_RISE = 0.003, 0.002
+"""Share of the eval loss that may still be gained, and by which it may have risen."""
+_EVAL_SIGMAS = 2.0
+"""The train loss must then not have moved by more than this many sigmas from half to half."""
+_MOVED_SIGMAS = 3.0
+"""A firing ends when the loss lies this many sigmas, and the share above, below the level that it named."""
+_QUARTERS = 4
+_DOUBLINGS = (math.log2(7 / 3), math.log2(7 / 5))
+"""Doublings of the step from the middles of the second and of the third quarter to that of the last."""
+
 
 @dataclass(slots=True)
 class PlateauState:
+    """`low` holds 1 for rows with nothing left to gain, 0 for others."""
+
     total: int | None = None
+    off: bool = False
     rows: int = 0
     first: int = 0
-    step: int = 0
     start: float = 0.0
     last: float = 0.0
-    off: bool = False
     blocks: Blocks = field(default_factory=Blocks)
+    low: Blocks = field(default_factory=Blocks)
+    evals: Blocks = field(default_factory=Blocks)
+    evals_low: int = 0
     jumps: MedianWindow = field(default_factory=MedianWindow)
+    claimed: float = 0.0
     verdict: Breach | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The run so far in four parts of equal length: their means, and what follows from them."""
+
+    step: int
+    left: float
+    means: tuple[float, ...]
+    doubt: float
+    half_gain: float
+    half_doubt: float
+
+    @property
+    def now(self) -> float:
+        return self.means[-1]
+
+    @property
+    def gain(self) -> float:
+        """What a power law through the last quarters still gains until the end, at least 0."""
+        _, second, third, last = self.means
+        return max((second - last) / _DOUBLINGS[0], (third - last) / _DOUBLINGS[1], 0.0) * self.left
 
 
 @dataclass(frozen=True)
 class Plateau:
+    """Fires between `begin` and `end`, shares of the plan: before there is no history, after there is nothing to save.
+
+    `gain` is the share of the loss that may still be gained where it is `converged`, `gained` the share that may have
+    been gained since the start where it is `stuck`. `sensitivity` low halves both, high doubles them. `may_cancel`
+    lets the policy act on `stuck`, never on `converged`.
+    """
+
     name: str = "plateau"
     sensitivity: Literal["low", "normal", "high"] = "normal"
+    begin: float = 0.3
+    end: float = 0.8
+    gain: float = 0.006
+    gained: float = 0.03
+    may_cancel: bool = False
 
     version: ClassVar[int] = 1
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
-    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow)
+    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow)
     timed: ClassVar[bool] = False
 
     def start(self) -> PlateauState:
@@ -41,61 +114,145 @@ class Plateau:
     def observe(self, state: PlateauState, observation: Observation) -> None:
         if isinstance(observation, Snapshot):
             state.total = observation.total_steps or state.total
-        elif isinstance(observation, TrainRow):
-            loss = finite(observation.loss)
-            if loss is not None and not state.off:
-                self._row(state, observation.step, loss)
+            return
+        loss = finite(observation.loss) if isinstance(observation, TrainRow | EvalRow) else None
+        if loss is None or state.off:
+            return
+        if isinstance(observation, TrainRow):
+            _trained(state, observation.step, loss)
+            self._decide(state, observation.step)
+        elif isinstance(observation, EvalRow) and state.rows:
+            state.evals.add(observation.step, loss)
+            state.evals_low = state.evals_low + 1 if loss < _LOW * state.start else 0
+            self._decide(state, observation.step)
 
-    def judge(self, state: PlateauState, now: datetime) -> Verdict:
+    def judge(self, state: PlateauState, now: datetime) -> Verdict:  # noqa: ARG002 - the form of a rule
         if state.verdict is not None:
             return state.verdict
         return CLEAR if state.rows else Unknown("no rows yet")
 
-    def _row(self, s: PlateauState, step: int, loss: float) -> None:
-        if s.rows == 0:
-            s.start, s.first = loss, step
-        if loss < 0 or s.start <= 0:
-            s.off = True
-            s.verdict = None
+    def _decide(self, s: PlateauState, step: int) -> None:
+        if s.verdict is not None:
+            if _moved_on(s, step):
+                s.verdict = None
             return
-        s.rows += 1
-        s.step = step
-        s.blocks.add(step, loss)
-        if s.rows > 1:
-            s.jumps.push(abs(loss - s.last), 41)
-        s.last = loss
-        if s.rows >= 8 and s.verdict is None:
-            s.verdict = self._flat(s)
-
-    def _flat(self, s: PlateauState) -> Breach | None:
-        total = s.total or 4 * s.step
-        t = s.step
-        if s.total is None or t < 0.25 * total:
-            return None
-        nh, h = s.blocks.part(0, t * 0.25)
-        na, a = s.blocks.part(t * 0.25, t * 0.5)
-        nb, b = s.blocks.part(t * 0.5, t * 0.75)
-        nc, c = s.blocks.part(t * 0.75, t)
-        if min(na, nc, nb, nh) < 2:
-            return None
-        noise = SIGMA_OF_MEDIAN_STEP * s.jumps.median()
-        se = noise * math.sqrt(1 / na + 1 / nc)
-        why = ""
+        if s.total is None or s.off or s.rows < _ROWS[0] or not self.begin * s.total <= step <= self.end * s.total:
+            return
+        view = _view(s, step, s.total)
+        if view is None:
+            return
+        why = _low(s, view) or self._flat(view) or _eval_flat(s, view)
         kind = "converged"
-        if max(c, b) < LOW * s.start:
-            why = "low"
-        else:
-            drop = (a - c) / 1.22
-            gain = max(drop, (b - c) / .485) * math.log2(max(1.0, total / (t * 0.875)))
-            flat = gain + SE * se < TOL * c and a - c > -0.03 * c
-            if flat and h - c > 0.03 * c:
-                why = "flat"
-            elif flat and (h - c) < 0.02 * c + se:
-                why, kind = "stuck", "stuck"
+        if not why or view.now > _STUCK_LEVEL * s.start:
+            stuck = self._stuck(s, view)
+            why, kind = stuck or why, "stuck" if stuck else kind
         if why:
-            return Breach((Finding(kind=kind, severity=Severity.WARNING, reason=f"The train loss went from {a:.4g} to {c:.4g} between steps {int(t * 0.375)} and {int(t * 0.875)}: no progress ({why}).", step=s.step, onset=int(t * 0.25), may_cancel=False),))
-        return None
+            s.claimed = view.now
+            may_cancel = self.may_cancel and kind == "stuck"
+            s.verdict = Breach((_finding(s, view, kind, why, may_cancel=may_cancel),))
 
-LOW = 0.015
-TOL = 0.003
-SE = 1.0
+    def _times(self) -> float:
+        return {"low": 0.5, "normal": 1.0, "high": 2.0}[self.sensitivity]
+
+    def _flat(self, v: _View) -> str:
+        first, second, _, now = v.means
+        left = v.gain + v.doubt
+        flat = left < self._times() * self.gain * now and second - now > -_RISE * now
+        if flat and first - now > _RISE * now:
+            return f"at its present pace it gains at most {left:.2g} more until the end"
+        return ""
+
+    def _stuck(self, s: PlateauState, v: _View) -> str:
+        limit = self._times() * self.gained * v.now
+        moved = abs(v.half_gain) + v.half_doubt < limit and v.means[0] - v.now < limit
+        if (moved or _eval_still(s, v)) and v.now > _STUCK_LEVEL * s.start:
+            return f"it gained no more than {limit:.2g} since the start"
+        return ""
+
+
+def _trained(s: PlateauState, step: int, loss: float) -> None:
+    if s.rows == 0:
+        s.first, s.start = step, loss
+    if loss < 0.0 or s.start <= 0.0:
+        s.off, s.verdict = True, None  # a surrogate loss around zero (reinforcement learning) shows no progress
+        return
+    s.rows += 1
+    s.blocks.add(step, loss)
+    s.low.add(step, 1.0 if loss < _LOW * s.start else 0.0)
+    if s.rows > 1:
+        s.jumps.push(abs(loss - s.last), _NOISE_ROWS)
+    s.last = loss
+
+
+def _view(s: PlateauState, step: int, total: int) -> _View | None:
+    parts = [s.blocks.part(step * i / _QUARTERS, step * (i + 1) / _QUARTERS) for i in range(_QUARTERS)]
+    rows = [n for n, _ in parts]
+    if min(rows) < 1 or min(rows[1], rows[3]) < _ROWS[1]:
+        return None
+    noise = SIGMA_OF_MEDIAN_STEP * s.jumps.median()
+    halves = [sum(n * mean for n, mean in parts[i : i + 2]) / sum(rows[i : i + 2]) for i in (0, 2)]
+    view = _View(
+        step=step,
+        left=math.log2(max(1.0, total / (0.875 * step))),
+        means=tuple(mean for _, mean in parts),
+        doubt=noise * math.sqrt(1 / rows[1] + 1 / rows[3]),
+        half_gain=halves[0] - halves[1],
+        half_doubt=noise * math.sqrt(1 / sum(rows[:2]) + 1 / sum(rows[2:])),
+    )
+    return view if math.isfinite(view.half_gain) else None
+
+
+def _low(s: PlateauState, v: _View) -> str:
+    shares = [s.low.part(v.step * i / _QUARTERS, v.step * (i + 1) / _QUARTERS)[1] for i in (2, 3)]
+    near = max(v.means[2:]) < _NEAR_LOW * s.start and v.gain + v.doubt < _NEAR_LOW_GAIN * s.start
+    if min(shares) > _LOW_ROWS or s.evals_low >= _LOW_EVALS or near:
+        return f"little is left of its start of {s.start:.4g}"
+    return ""
+
+
+def _eval_flat(s: PlateauState, v: _View) -> str:
+    """Where the noise of the train loss hides its trend: the evaluations are flat, and it shows no trend."""
+    before, second = s.evals.part(0.25 * v.step, 0.5 * v.step)
+    after, last = s.evals.part(0.75 * v.step, v.step)
+    if not before or not after or s.evals.rows < _EVALS or abs(v.half_gain) > _EVAL_SIGMAS * v.half_doubt:
+        return ""
+    gain = (second - last) / _DOUBLINGS[0] * v.left
+    if gain < _EVAL_GAIN * last and second - last > -_EVAL_RISE * last:
+        return f"the eval loss moved only from {second:.4g} to {last:.4g}"
+    return ""
+
+
+def _eval_still(s: PlateauState, v: _View) -> bool:
+    _, first = s.evals.part(0, 0.5 * v.step)
+    rows, last = s.evals.part(0.75 * v.step, v.step)
+    return bool(rows) and bool(_eval_flat(s, v)) and abs(first - last) < _EVAL_RISE * last
+
+
+def _moved_on(s: PlateauState, step: int) -> bool:
+    """Whether the last eighth of the run lies clearly below what was claimed to be the end of the way."""
+    rows, now = s.blocks.part(0.875 * step, step)
+    if rows < _ROWS[0]:
+        return False
+    doubt = _MOVED_SIGMAS * SIGMA_OF_MEDIAN_STEP * s.jumps.median() / math.sqrt(rows)
+    return now < s.claimed - _RISE * max(s.claimed, _NEAR_LOW * s.start) - doubt
+
+
+def _finding(s: PlateauState, v: _View, kind: str, why: str, *, may_cancel: bool) -> Finding:
+    onset = s.first if kind == "stuck" else int(0.25 * v.step)
+    return Finding(
+        kind=kind,
+        severity=Severity.WARNING,
+        reason=(
+            f"The train loss averaged {v.means[1]:.4g} from step {int(0.25 * v.step)} to {int(0.5 * v.step)} and "
+            f"{v.now:.4g} from step {int(0.75 * v.step)} to {v.step}: {why}."
+        ),
+        step=v.step,
+        onset=onset,
+        evidence=(
+            ("first loss", f"{s.start:.4g}"),
+            ("mean of each quarter of the run so far", ", ".join(f"{mean:.4g}" for mean in v.means)),
+            ("gain still expected", f"{v.gain:.2g}"),
+            ("doubt", f"{v.doubt:.2g}"),
+        ),
+        may_cancel=may_cancel,
+    )
