@@ -24,6 +24,7 @@ from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.errors import StateInUseError, StoreError
+from watcher.service.manual import ManualCancel
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import Clock, NoTelemetry, Provider, Telemetry
 from watcher.service.router import Router
@@ -52,6 +53,7 @@ class App:
     receivers: ConfiguredReceivers
     router: Router
     dispatcher: Dispatcher
+    manual: ManualCancel
     faults: Faults
     telemetry: Telemetry
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,7 +120,7 @@ def build(
     faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
     desk = CancelDesk(store=store, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
     committer = Committer(store, clock, wake.set)
-    providers: dict[str, Provider] = {a.name: _provider(a, clock, telemetry) for a in settings.accounts}
+    providers: dict[str, Provider] = {a.name: provider_of(a, clock, telemetry) for a in settings.accounts}
     sweepers = {
         account.name: Sweeper(
             config=_account_config(settings, account),
@@ -161,13 +163,19 @@ def build(
         receivers=receivers,
         router=Router(store=store, clock=clock, routing=settings.routing(), receivers=receivers),
         dispatcher=dispatcher,
+        manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         faults=faults,
         telemetry=telemetry,
         wake=wake,
     )
 
 
-def _provider(account: Account, clock: Clock, telemetry: Telemetry) -> TogetherProvider:
+def provider_of(account: Account, clock: Clock, telemetry: Telemetry | None = None) -> TogetherProvider:
+    """The API as one account sees it.
+
+    Raises:
+        ConfigError: its key or address can't be used.
+    """
     limits = Limits(
         per_second=account.requests_per_second,
         concurrency=account.max_concurrency,
@@ -239,4 +247,7 @@ def handlers(app: App) -> dict[str, Handler]:
         sweepers = list(app.sweepers.values())
         return await veto_job(app.store, sweepers, app.clock, str(request["job"]), keep=not request.get("lift", False))
 
-    return {"veto": veto}
+    async def cancel(request: Mapping[str, Any]) -> dict[str, Any]:
+        return await app.manual.cancel(str(request["job"]))
+
+    return {"veto": veto, "cancel": cancel}

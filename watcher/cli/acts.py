@@ -11,9 +11,10 @@ import typer
 
 from watcher import bootstrap
 from watcher.cli.common import ConfigOption, StateOption, settings_of, state_of
+from watcher.cli.naming import ExactArgument
 from watcher.clock import SystemClock
 from watcher.daemon.control import SOCKET
-from watcher.service.errors import ConfigError, StateInUseError
+from watcher.service.errors import ConfigError, StateInUseError, StoreError
 from watcher.service.veto import veto_job
 from watcher.store.sqlite import open_store
 
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def veto(
-    job: Annotated[str, typer.Argument(help="The full id of the job (ft-…).")],
+    job: ExactArgument,
     config: ConfigOption = None,
     state_dir: StateOption = None,
     lift: Annotated[bool, typer.Option("--lift", help="Allow cancels of this job again.")] = False,
@@ -53,11 +54,12 @@ async def _veto(path: Path, job: str, *, keep: bool) -> dict[str, Any]:
         await store.aclose()
 
 
-def ask(directory: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+def ask(directory: Path, request: dict[str, Any], *, patience: float = _PATIENCE) -> dict[str, Any] | None:
     """The running daemon's answer; None when none runs.
 
     Raises:
         ConfigError: the daemon says that the request is wrong.
+        StoreError: the daemon could not do it.
         StateInUseError: it does not answer.
     """
     if not (directory / SOCKET).exists():
@@ -65,7 +67,7 @@ def ask(directory: Path, request: dict[str, Any]) -> dict[str, Any] | None:
     folder = os.open(directory, os.O_DIRECTORY | os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-            channel.settimeout(_PATIENCE)
+            channel.settimeout(patience)
             channel.connect(f"/proc/self/fd/{folder}/{SOCKET}")
             channel.sendall(json.dumps(request).encode() + b"\n")
             line = channel.makefile("rb").readline()
@@ -84,6 +86,7 @@ def _checked(line: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise StateInUseError("the running watcher broke off the answer") from error
     if not isinstance(answer, dict) or not answer.get("ok"):
-        text = str(answer.get("error")) if isinstance(answer, dict) else "no answer"
-        raise ConfigError(text)
+        answer = answer if isinstance(answer, dict) else {}
+        kind = ConfigError if answer.get("input", True) else StoreError
+        raise kind(str(answer.get("error", "no answer")))
     return answer

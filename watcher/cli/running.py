@@ -19,6 +19,7 @@ from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
 from watcher.daemon.daemon import Daemon, Part
 from watcher.daemon.health import Health
+from watcher.daemon.introductions import Introductions
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
 from watcher.notify.receivers import build_receivers
@@ -65,7 +66,7 @@ async def _run(settings: Settings, directory: Path, port: int | None) -> None:
     app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)
-    parts = list[Part]([ControlServer(directory, bootstrap.handlers(app))])
+    parts = list[Part]([ControlServer(directory, bootstrap.handlers(app)), Introductions(app.providers, app.store)])
     if settings.web.enabled:
         web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health)
         parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, settings.web.port if port is None else port)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from watcher.service.errors import WatcherError
+from watcher.service.errors import ConfigError, WatcherError
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +65,8 @@ class ControlServer:
             request = json.loads(line)
             handler = self._handlers[request["do"]]
         except (ValueError, KeyError, TypeError):
-            return {"ok": False, "error": "not a command of this version"}
+            return {"ok": False, "error": "not a command of this version", "input": True}
         try:
             return {"ok": True, **await handler(request)}
         except WatcherError as error:
-            return {"ok": False, "error": str(error)}
+            return {"ok": False, "error": str(error), "input": isinstance(error, ConfigError)}

@@ -136,7 +136,7 @@ class Reads(Protocol):
         """Newest first."""
 
     def cancels_since(self, since: datetime) -> int:
-        """Proposals whose intent was stored at or after a time, whatever became of them."""
+        """The watcher's own cancels whose intent was stored at or after a time, whatever became of them."""
 
     def meta(self, name: str) -> str | None: ...
 

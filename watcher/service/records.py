@@ -158,6 +158,10 @@ class OutboxRow:
     error: str = ""
 
 
+MANUAL = "manual"
+"""The mode of a cancel that a person asked for: it has no alert, and it does not count as one of the watcher's own."""
+
+
 class ProposalState(StrEnum):
     """proposed → vetoed, withdrawn, or requested → confirmed, overtaken, failed."""
 
@@ -176,7 +180,7 @@ class ProposalState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One auto-cancel.
+    """One cancel: the watcher's own, or with mode `manual` a person's.
 
     `requested_at` is the newest stored intent, written before its POST; `posted_at` is when the API took one;
     `tries` counts intents.

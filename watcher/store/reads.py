@@ -11,6 +11,7 @@ from watcher.domain.alerts import Alert, AlertState, Subject
 from watcher.domain.observations import Observation
 from watcher.service.errors import StoreError
 from watcher.service.records import (
+    MANUAL,
     AlertQuery,
     JobKey,
     JobRecord,
@@ -81,7 +82,7 @@ _COUNTS = select(
 _EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
 _PROPOSAL = select(schema.proposals).where(_proposals.id == bindparam("id"))
 _PROPOSALS = select(schema.proposals).order_by(_proposals.proposed_at.desc(), _proposals.seq.desc())
-_CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("since"))
+_CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("since"), _proposals.mode != MANUAL)
 _META = select(_meta.value).where(_meta.name == bindparam("name"))
 
 

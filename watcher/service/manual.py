@@ -1,0 +1,191 @@
+"""A person cancels a job: the promises of the watcher's own cancels, without its guards.
+
+The intent is stored before the one POST. The truth afterwards is the job's status, not what the POST answered.
+The proposal that holds the intent has no alert; `CancelDesk` follows it as any other.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from watcher.domain import codec
+from watcher.domain.alerts import Transition, TransitionReason
+from watcher.domain.event_log import OUR_CANCEL
+from watcher.domain.observations import Event, Status
+from watcher.service.book import JobBook
+from watcher.service.errors import ConfigError, FailureReason, ProviderError
+from watcher.service.perform import SETTLE
+from watcher.service.ports import Clock, Provider, Store, Writes
+from watcher.service.records import MANUAL, JobRecord, Proposal, ProposalState
+from watcher.service.sweep import Sweeper, SweeperOf
+from watcher.service.visit import Visit
+
+log = structlog.get_logger(__name__)
+
+UNDER_WAY = frozenset({Status.CANCEL_REQUESTED, Status.CANCELLED})
+NOT_CANCELLABLE = UNDER_WAY | {Status.COMPLETED, Status.ERROR, Status.USER_ERROR}
+_OPEN = tuple(state for state in ProposalState if state.open)
+_INSTEAD = "Somebody cancels the job by hand."
+
+
+class ManualCancel:
+    """Cancels one job because a person said so."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, sweepers: SweeperOf, provider_of: Callable[[str], Provider | None]
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._sweepers, self._provider_of = sweepers, provider_of
+
+    async def cancel(self, job_id: str) -> dict[str, Any]:
+        """Look at the job, store the intent, POST once, and say what is known then: {job, account, done, status, text}.
+
+        Raises:
+            ConfigError: no such job is known, or no account of this configuration watches it.
+            StoreError: the intent could not be stored; nothing was requested.
+        """
+        records = await self._store.read(lambda reads: reads.find_jobs(job_id))
+        if not records:
+            raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job")
+        ended = next((r for r in records if r.gone or r.snapshot.status in NOT_CANCELLABLE), None)
+        if ended is not None:
+            return _refused(ended)
+        for record in records:
+            sweeper, provider = self._sweepers(record.key.account), self._provider_of(record.key.account)
+            lock = sweeper.locked(job_id) if sweeper else None
+            if sweeper and provider and lock:
+                async with lock:
+                    return await self._under_lock(record, sweeper, provider)
+        raise ConfigError(f"job {job_id!r} is not watched with this configuration; expected one of its accounts' jobs")
+
+    async def _under_lock(self, record: JobRecord, sweeper: Sweeper, provider: Provider) -> dict[str, Any]:
+        try:
+            looked = await sweeper.look_again(record.key.job_id)
+        except ProviderError as error:
+            unseen = "the API does not know it" if error.reason is FailureReason.NOT_FOUND else "it can't be seen now"
+            return _answer(record, done=False, text=f"Nothing was requested: {unseen} ({error}).")
+        if looked is None:
+            return _answer(record, done=False, text="Nothing was requested: the job is being read anew. Try again.")
+        book = looked[0]
+        if book.snapshot.status in NOT_CANCELLABLE:
+            return _refused(book.record)
+        now = self._clock.now()
+        proposal = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
+        book.proposal = proposal
+        if proposal.requested_at != now:
+            return _answer(book.record, done=True, text=f"Already requested at {proposal.requested_at:%H:%M:%S} UTC.")
+        ours = Visit(book, now, link=sweeper.config.link)
+        ours.take_event_of_ours(Event(type=OUR_CANCEL, at=now, message="cancelled by hand"))
+        await sweeper.commit(ours)
+        return await self._post(book, proposal, provider)
+
+    async def _post(self, book: JobBook, proposal: Proposal, provider: Provider) -> dict[str, Any]:
+        log.info("cancel.posting", job_id=book.key.job_id, rule=MANUAL, step=proposal.step)
+        try:
+            await provider.cancel(book.key.job_id)
+        except ProviderError as error:
+            log.warning("cancel.post_failed", reason=error.reason.value, maybe_done=error.maybe_done)
+            return await self._settle(book, proposal, provider, error)
+        await self._posted(book, proposal)
+        return _answer(book.record, done=True, text="Cancel requested; it takes effect in a while. It is followed.")
+
+    async def _posted(self, book: JobBook, proposal: Proposal) -> None:
+        posted = replace(proposal, posted_at=self._clock.now())
+        await self._store.write(lambda tx: tx.move_proposal(posted.id, ProposalState.REQUESTED, posted))
+        book.proposal = posted
+
+    async def _settle(
+        self, book: JobBook, proposal: Proposal, provider: Provider, error: ProviderError
+    ) -> dict[str, Any]:
+        """The POST was not answered with a yes: it may have been taken all the same, so the status is read."""
+        try:
+            seen = (await provider.get_job(book.key.job_id)).snapshot
+        except ProviderError:
+            seen = None
+        record = book.record if seen is None else replace(book.record, snapshot=seen)
+        if seen is not None and seen.status in UNDER_WAY:
+            await self._posted(book, proposal)
+            return _answer(
+                record, done=True, text=f"Cancel requested: the answer was lost ({error}), but it was taken."
+            )
+        if seen is not None and seen.status.terminal:
+            return _answer(record, done=False, text=f"Not cancelled: the job ended first ({seen.status.value}).")
+        if seen is None or error.maybe_done:
+            text = (
+                f"Not known whether the cancel was taken ({error}). Look again in a minute; asking again then repeats "
+                "it if the job still runs."
+            )
+            return _answer(record, done=False, text=text)
+        failed = replace(
+            proposal, state=ProposalState.FAILED, ended_at=self._clock.now(), detail=f"The API refused it: {error}."
+        )
+        await self._store.write(lambda tx: tx.move_proposal(failed.id, ProposalState.REQUESTED, failed))
+        book.proposal = None
+        return _answer(record, done=False, text=f"Not cancelled: the API refused it ({error}). The job still runs.")
+
+
+def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> Proposal:
+    """Store the intent; one whose `requested_at` is not `now` was there before and needs no POST of ours.
+
+    A POST whose outcome never became known may be repeated once the job had time to show it. A cancel that the watcher
+    only proposes gives way to the person's: one transaction, so that no POST of it can follow.
+    """
+    known = next(iter(tx.proposals(key=book.key, states=_OPEN)), None)
+    if known is not None and known.state is ProposalState.REQUESTED:
+        since = known.requested_at or known.proposed_at
+        if known.mode != MANUAL or known.posted_at is not None or now - since < SETTLE:
+            return known
+        again = replace(known, requested_at=now, tries=known.tries + 1)
+        tx.move_proposal(known.id, ProposalState.REQUESTED, again)
+        return again
+    if known is not None:
+        _give_way(tx, known, book, now, link)
+    new = Proposal(
+        id=f"m-{hashlib.sha256(f'{book.key.account}/{book.key.job_id}/{now}'.encode()).hexdigest()[:12]}",
+        key=book.key,
+        alert_id="",
+        rule=MANUAL,
+        kind="",
+        mode=MANUAL,
+        state=ProposalState.REQUESTED,
+        proposed_at=now,
+        requested_at=now,
+        tries=1,
+        step=book.state.pace.train_step,
+        reason="Somebody asked for it.",
+    )
+    tx.add_proposal(new)
+    return new
+
+
+def _give_way(tx: Writes, known: Proposal, book: JobBook, now: datetime, link: str) -> None:
+    ended = replace(known, state=ProposalState.WITHDRAWN, ended_at=now, detail=_INSTEAD)
+    tx.move_proposal(known.id, ProposalState.PROPOSED, ended)
+    alert = tx.alert(known.alert_id)
+    if alert is not None:
+        told = Transition(alert=alert, reason=TransitionReason.CANCEL_WITHDRAWN, at=now, note=_INSTEAD)
+        tx.add_transition(told, codec.encode(book.facts(link)))
+
+
+def _refused(record: JobRecord) -> dict[str, Any]:
+    """Nothing to do, which is a success only where the job is on its way to what was asked for."""
+    if record.gone:
+        return _answer(record, done=False, text="Can't be cancelled: the API does not know it any more.")
+    status = record.snapshot.status
+    if status in UNDER_WAY:
+        return _answer(record, done=True, text=f"Nothing to do: it is {status.value} already.")
+    return _answer(record, done=False, text=f"Can't be cancelled: it is {status.value}.")
+
+
+def _answer(record: JobRecord, *, done: bool, text: str) -> dict[str, Any]:
+    return {
+        "job": record.key.job_id,
+        "account": record.key.account,
+        "done": done,
+        "status": record.snapshot.raw_status,
+        "text": text,
+    }
