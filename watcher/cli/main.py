@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 import typer.exceptions
 
-from watcher import __version__
+from watcher import __version__, logs
 from watcher.cli import acts, demo, looks, replaying, running, simulating
 from watcher.service.errors import ConfigError, SchemaTooNewError, StateInUseError, WatcherError
 
@@ -67,6 +68,9 @@ def _run() -> int:
     except typer.exceptions.TyperException as error:  # wrong words on the command line
         getattr(error, "show", lambda: None)()
         return BAD_INPUT
+    except Exception:  # noqa: BLE001 - a fault of ours: told whole, but never with a secret in it
+        sys.stderr.write(logs.redact(traceback.format_exc()))
+        return FAILED
     return code if isinstance(code, int) else OK
 
 

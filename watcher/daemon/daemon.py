@@ -60,6 +60,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set, then drain: sweeps end, decisions are routed, sends under way finish."""
         await self.store.write(lambda tx: tx.release_claims())
+        await self.faults.begin()
         for sweeper in self.sweepers:
             await sweeper.load()
             self.health.watch(sweeper.config.name, sweeper.config.interval)
@@ -107,8 +108,8 @@ class Daemon:
         await self.health.beat()
         if not self.health.alive():
             self.notify.watchdog()
-        reasons = await self.health.ready()
-        self.notify.status("; ".join(reasons) if reasons else "watching")
+        reasons = await self.health.ready() if self.health.swept_all_once else []
+        self.notify.status("; ".join(reasons) if reasons else f"watching {len(self.sweepers)} account(s)")
 
     async def _pump(self) -> None:
         """Route and dispatch whenever something was committed, and once a second for what became due."""

@@ -17,6 +17,7 @@ class _Account:
     interval: timedelta
     useful_at: datetime | None = None
     reason: str = "no sweep yet"
+    swept: bool = False
 
 
 @dataclass(slots=True)
@@ -40,10 +41,16 @@ class Health:
     def swept(self, account: str, reason: str | None) -> None:
         """A sweep is over; `reason` is None when the account could be seen."""
         known = self._accounts[account]
+        known.swept = True
         if reason is None:
             known.useful_at, known.reason = self.clock.now(), ""
         else:
             known.reason = reason
+
+    @property
+    def swept_all_once(self) -> bool:
+        """Whether every account had its first sweep, good or not."""
+        return all(account.swept for account in self._accounts.values())
 
     def stored(self, error: str | None) -> None:
         """A sweep's work went to the store, or did not."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from watcher.domain.alerts import WATCHER, Subject, Transition
+from watcher.domain.alerts import WATCHER, AlertState, Subject, Transition
 from watcher.domain.engine import Crash, Fold
 from watcher.domain.observations import Fault, Observation
 from watcher.domain.rule import Rule
@@ -16,6 +16,9 @@ from watcher.service.ports import Clock, Store, Telemetry, Writes
 from watcher.service.records import StateRecord
 
 log = structlog.get_logger(__name__)
+
+_OF_A_PROCESS = frozenset({"rule_crash", "store", "reload", "clock", "cancel_rate"})
+"""Kinds of faults that end with the process that saw them: if they are still true, they are seen again."""
 
 
 class SubjectBook:
@@ -70,9 +73,21 @@ class Faults:
 
     def __init__(self, rules: Sequence[Rule], store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._book = SubjectBook(WATCHER, rules, store)
-        self._clock, self._telemetry = clock, telemetry
+        self._store, self._clock, self._telemetry = store, clock, telemetry
         self._waiting: deque[Fault] = deque(maxlen=1000)
         self._open: set[tuple[str, str]] = set()
+
+    async def begin(self) -> None:
+        """A new process: faults of the one before are over, except what is still true (a dead letter stays dead).
+
+        Raises:
+            StoreError: the alerts could not be read.
+        """
+        alerts = await self._store.read(lambda reads: reads.latest_alerts(WATCHER))
+        for alert in alerts:
+            kind, _, key = alert.kind.partition(":")
+            if alert.state is AlertState.FIRING and kind in _OF_A_PROCESS:
+                self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail="", over=True))
 
     def report(self, kind: str, key: str, detail: str) -> None:
         """A fault began, or goes on. `detail` holds no secret and no text of the API."""
