@@ -22,9 +22,9 @@ def demo(
         Path | None, typer.Option("--config", "-c", help="The settings to watch with. Default: those of the demo.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where alerts, notifications and logs go.")] = Path("demo-out"),
-    speed: Annotated[float, typer.Option(min=0.1, max=1000, help="Training steps a second.")] = 10.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=1000, help="Training steps a second.")] = 8.0,
     seconds: Annotated[float, typer.Option(min=1, help="End after so long even when jobs still run.")] = 50.0,
-    faults: Annotated[float, typer.Option(min=0, max=1, help="Share of API requests that go wrong.")] = 0.08,
+    faults: Annotated[float, typer.Option(min=0, max=1, help="Share of API requests that go wrong.")] = 0.05,
 ) -> int:
     """See it work: a simulated API, the watcher beside it, and a dozen recorded training runs that go well or badly.
 

@@ -31,7 +31,13 @@ class Child:
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, environ: Mapping[str, str], announced: str, log: Path | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        announced: str,
+        log: Path | None = None,
     ) -> None:
         """Start it.
 
@@ -46,7 +52,8 @@ class Child:
         self._announced = re.compile(announced)
         self._tail = collections.deque[str](maxlen=_TAIL)
         self._ready = threading.Event()
-        self._place = ""
+        self.place = ""
+        """Where it listens, once it said so."""
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "watcher", *arguments],
             env=dict(environ),
@@ -64,8 +71,8 @@ class Child:
         for thread in self._threads:
             thread.start()
 
-    def place(self, stop: threading.Event) -> str:
-        """Where it listens, once it says so; empty when `stop` is set before.
+    def wait(self, stop: threading.Event) -> str:
+        """Where it listens, as soon as it says so; empty when `stop` is set before.
 
         Raises:
             ChildError: it ended before, or took too long.
@@ -76,7 +83,7 @@ class Child:
             waited += 0.05
             if waited > _START:
                 raise ChildError(f"{self.name} did not start within {_START:.0f} s{self.last_lines()}")
-        return self._place
+        return self.place
 
     def check(self) -> None:
         """See whether it still runs.
@@ -106,6 +113,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
+    def abandon(self) -> None:
+        """Leave nothing behind, however it stands."""
+        self.kill()
+        self._process.wait()
+        self._join()
+
     def _join(self) -> None:
         for thread in self._threads:
             thread.join(1.0)
@@ -121,7 +134,7 @@ class Child:
         if found is None:
             self._tail.append(line)
             return False
-        self._place = found[1]
+        self.place = found[1]
         self._ready.set()
         return True
 

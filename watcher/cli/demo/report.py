@@ -65,6 +65,8 @@ def _cells(story: Story, job: Json, alert: Json) -> tuple[RenderableType, ...]:
     title = Text.assemble(
         drawing.mark(alert["severity"]), " ", (drawing.title(alert), drawing.SEVERITY.get(alert["severity"], ""))
     )
+    if alert["state"] == "resolved":
+        title.append(", over", "dim")
     seconds = story.elapsed(datetime.fromisoformat(alert["starts_at"]))
     return title, f"{seconds:.1f} s", drawing.steps(alert["step"], job["total_steps"])
 

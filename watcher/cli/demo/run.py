@@ -15,7 +15,7 @@ from watcher.cli.demo.folder import ApiLog, Folder
 from watcher.cli.demo.processes import Child, ChildError, child_environment
 from watcher.cli.demo.receiver import NotificationReceiver
 from watcher.cli.demo.report import report
-from watcher.cli.demo.screen import screen_for
+from watcher.cli.demo.screen import Facts, screen_for
 from watcher.cli.demo.story import Story, ended
 from watcher.clock import SystemClock
 from watcher.service.errors import ConfigError
@@ -23,6 +23,8 @@ from watcher.settings import Settings, load_settings
 
 _TICK = 0.25
 _FORCED = 130
+_SEED = "1"
+"""Of the faults: with it one of the cancels is answered with an error although it was done."""
 _PATIENCE = 8.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -50,24 +52,27 @@ class Demo:
         folder, console = Folder(self.out), drawing.person_console()
         folder.prepare()
         api = ApiLog(folder.api_log)
+        console.print("Starting a simulated API and the watcher …", style="dim")
         with self._signals(), NotificationReceiver(folder.notifications) as receiver:
             try:
                 story = self._start(folder, receiver.address)
                 with contextlib.closing(story):
-                    self._watch(console, story, api)
+                    self._watch(console, story, api, receiver)
+                    console.print("The watcher drains …", style="dim")
                     self._end()
                     story.read(SystemClock().now())
                     api.read()
             finally:
                 for child in self._children:
-                    child.kill()
+                    child.abandon()
         if story.jobs:
             report(console, story, api, folder, receiver.count)
         _say_why(console, story, stopped=self._stop.is_set())
         return _FORCED if self._forced else 0
 
     def _start(self, folder: Folder, receiver: str) -> Story:
-        simulate = ["simulate", "--port", "0", "--speed", str(self.speed), "--faults", str(self.faults)]
+        simulate = ["simulate", "--port", "0", "--speed", str(self.speed)]
+        simulate += ["--faults", str(self.faults), "--seed", _SEED]
         simulator = self._child(
             Child(
                 "watcher simulate",
@@ -76,7 +81,7 @@ class Demo:
                 announced=r"^listening on (\S+)$",
             )
         )
-        url = simulator.place(self._stop)
+        url = simulator.wait(self._stop)
         environ = child_environment(DEMO_API=url, DEMO_RECEIVER=receiver)
         database = folder.state / bootstrap.DATABASE
         if not self._stop.is_set():
@@ -92,7 +97,7 @@ class Demo:
         self._children.append(child)
         return child
 
-    def _watch(self, console: Console, story: Story, api: ApiLog) -> None:
+    def _watch(self, console: Console, story: Story, api: ApiLog, receiver: NotificationReceiver) -> None:
         clock = SystemClock()
         begun = clock.monotonic()
         with screen_for(console) as screen:
@@ -102,9 +107,15 @@ class Demo:
                 now = clock.now()
                 story.read(now)
                 api.read()
-                screen.show(story, api, story.elapsed(now))
+                screen.show(
+                    story, Facts(story.elapsed(now), api.requests, api.faults.total(), receiver.count, self._page())
+                )
                 if story.over(now):
                     return
+
+    def _page(self) -> str:
+        """The address of the watcher's own page, once it is known."""
+        return self._children[-1].place
 
     def _end(self) -> None:
         """End the watcher first, so that it drains while the API still answers.

@@ -9,8 +9,8 @@ from typing import Any
 from watcher.cli import drawing
 from watcher.service.errors import StoreError
 from watcher.service.ports import Reads
-from watcher.service.records import AlertQuery
-from watcher.service.status import Json, alert_views, job_views, proposal_view, status_view
+from watcher.service.records import AlertQuery, Effect, OutboxState
+from watcher.service.status import Json, alert_views, job_views, proposal_view
 from watcher.store.sqlite import SqliteStore, open_store
 
 _EVERYTHING = 100_000
@@ -39,7 +39,6 @@ class Story:
     jobs: list[Json] = field(default_factory=list)
     alerts: list[Json] = field(default_factory=list)
     proposals: list[Json] = field(default_factory=list)
-    delivered: int = 0
     undelivered: int = 0
     entries: list[Entry] = field(default_factory=list)
     began: datetime | None = None
@@ -52,7 +51,7 @@ class Story:
         """Look again; before the watcher has made its database there is nothing to see."""
         try:
             self._store = self._store or open_store(self.path, create=False, query_only=True)
-            self._store.read_now(lambda reads: self._take(reads, now))
+            self._store.read_now(self._take)
         except StoreError:
             return  # not made yet: a watcher that never makes it is noticed by its exit
         seen = [datetime.fromisoformat(job["first_seen_at"]) for job in self.jobs]
@@ -82,13 +81,12 @@ class Story:
         settled = self.undelivered == 0 and all(ended(job) for job in self.jobs)
         return quiet >= (_QUIET if settled else self.patience)
 
-    def _take(self, reads: Reads, now: datetime) -> None:
-        outbox = status_view(reads, now)["outbox"]
+    def _take(self, reads: Reads) -> None:
         self.jobs = sorted(job_views(reads), key=lambda job: (drawing.name(job), str(job["first_seen_at"])))
         self.alerts = alert_views(reads, AlertQuery(limit=_EVERYTHING))[::-1]
         self.proposals = [proposal_view(proposal) for proposal in reads.proposals()][::-1]
-        self.delivered = outbox["done"] - sum(p["posted_at"] is not None for p in self.proposals)
-        self.undelivered = outbox["due"] + outbox["waiting"] + outbox["claimed"]
+        open_rows = reads.outbox(states=(OutboxState.DUE, OutboxState.CLAIMED), limit=_EVERYTHING)
+        self.undelivered = sum(row.effect is Effect.NOTIFY for row in open_rows)
 
     def _note_job(self, job: Json, now: datetime) -> None:
         if self._changed(job["id"], job["status"]):
@@ -121,7 +119,7 @@ class Story:
 
     def _note_news(self, now: datetime) -> None:
         steps = tuple((job["id"], job["step"], job["status"], job["output_name"]) for job in self.jobs)
-        news = (steps, len(self.entries), self.delivered, self.undelivered)
+        news = (steps, len(self.entries), self.undelivered)
         if news != self._news:
             self._news, self._news_at = news, now
 
