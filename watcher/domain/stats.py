@@ -78,3 +78,25 @@ class Blocks:
             return 0, 0.0
         count = (high - low) * self.per - (self.per - self.filled if high == len(self.ends) else 0)
         return count, sum(self.sums[low:high]) / count
+
+
+@dataclass(slots=True)
+class Excursion:
+    """Rows above a reference; `since` is the last row that was not."""
+
+    since: int = 0
+    rows: int = 0
+    peak: float = 0.0
+    peak_step: int = 0
+    blocks: Blocks = field(default_factory=Blocks)
+
+    def follow(self, step: int, y: float, level: float, limit: float) -> None:
+        """Add a row, or start anew when the level is at the limit; up to two rows above it are no excursion yet."""
+        if level <= limit and (self.rows > 2 or y <= limit):  # noqa: PLR2004
+            self.since, self.rows = step, 0
+            self.blocks.clear()
+            return
+        self.rows += 1
+        self.blocks.add(step, y)
+        if self.rows == 1 or level > self.peak:
+            self.peak, self.peak_step = level, step

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import EvalRow, Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, MedianWindow, quantile
+from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Excursion, MedianWindow, quantile
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _LN2 = math.log(2.0)
@@ -64,6 +64,8 @@ _WRECKED, _WRECKED_NORM, _WRECKED_ROWS = 1.7, 50.0, 24
 """Six times the start with gradients of fifty times those at the start, over this many rows: then no wait is needed."""
 _NORM_ROWS = (5, 15)
 """Gradient norms whose median is that of the start, and the present one."""
+_RATE_ROSE = 1.001
+"""A learning rate above its highest so far by this factor is still warming up: the wait begins when that is over."""
 _EVALS, _EVAL_RISE, _EVAL_LEVEL, _EVAL_FALL = 3, 1.35, 0.4, 0.9
 """So many evaluations of the excursion at 1.35 times the best one, none of them falling by a tenth from the highest,
 with the train level 0.4 above its best, replace the wait."""
@@ -71,28 +73,6 @@ _ROWS = (4, 8, 8)
 """Rows that an excursion must have: an eighth of the planned ones, at least 4 and at most 8."""
 _UNPLANNED_ROWS, _HORIZON = 40, 4
 """With an unknown plan an excursion must have this many rows, and the run is taken to go on to four times its age."""
-
-
-@dataclass(slots=True)
-class Excursion:
-    """Rows above a reference; `since` is the last row that was not."""
-
-    since: int = 0
-    rows: int = 0
-    peak: float = 0.0
-    peak_step: int = 0
-    blocks: Blocks = field(default_factory=Blocks)
-
-    def follow(self, step: int, y: float, level: float, limit: float) -> None:
-        """Add a row, or start anew when the level is at the limit; up to two rows above it are no excursion yet."""
-        if level <= limit and (self.rows > 2 or y <= limit):  # noqa: PLR2004
-            self.since, self.rows = step, 0
-            self.blocks.clear()
-            return
-        self.rows += 1
-        self.blocks.add(step, y)
-        if self.rows == 1 or level > self.peak:
-            self.peak, self.peak_step = level, step
 
 
 @dataclass(slots=True)
@@ -117,6 +97,8 @@ class DivergenceState:
     norms: MedianWindow = field(default_factory=MedianWindow)
     from_start: Excursion = field(default_factory=Excursion)
     from_best: Excursion = field(default_factory=Excursion)
+    lr_top: float = 0.0
+    lr_step: int = 0
     eval_best: float | None = None
     eval_top: float = 0.0
     evals_high: int = 0
@@ -135,16 +117,17 @@ class _View:
     height: float
     total: float
     age: float
+    waited: float
     early: float
     late: float
     late_rows: int
 
     @property
     def share(self) -> float:
-        return self.age / self.total
+        return self.waited / self.total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
     """Fires `diverging` on half the evidence, and `diverged`, which may cancel, on all of it.
 
@@ -173,6 +156,7 @@ class Divergence:
             if loss is not None and not state.off:
                 _norm(state, finite(observation.grad_norm))
                 _row(state, observation.step, loss)
+                _rate(state, finite(observation.lr))
                 self._decide(state)
         elif isinstance(observation, EvalRow):
             _evaluated(state, finite(observation.loss))
@@ -217,7 +201,19 @@ class Divergence:
         else:
             height = max(risen, -_LOST * s.best, _GUARD + 0.75 * _SIGMAS * s.noise)
         height += _SIGMAS * s.noise / math.sqrt(late_rows)
-        return _View(x, over_start, s.first, reference, height, _plan(s), age, early, late, late_rows)
+        return _View(
+            x,
+            over_start,
+            s.first,
+            reference,
+            height,
+            _plan(s),
+            age,
+            s.step - max(x.since, s.lr_step),
+            early,
+            late,
+            late_rows,
+        )
 
     def _judged(self, s: DivergenceState, v: _View) -> bool:
         """Latch the verdict on one excursion; True when anything new was said."""
@@ -284,6 +280,11 @@ def _norm(s: DivergenceState, norm: float | None) -> None:
     if len(s.norm_start.recent) < first:
         s.norm_start.push(norm, first)
     s.norms.push(norm, last)
+
+
+def _rate(s: DivergenceState, lr: float | None) -> None:
+    if lr is not None and lr > _RATE_ROSE * s.lr_top:
+        s.lr_top, s.lr_step = lr, s.step
 
 
 def _evaluated(s: DivergenceState, loss: float | None) -> None:

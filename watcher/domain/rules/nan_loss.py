@@ -42,7 +42,7 @@ class NanLossState:
     verdict: Breach | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NanLoss:
     """Fires `train` after `rows_needed` bad rows in a row, more where bad rows came and went before.
 

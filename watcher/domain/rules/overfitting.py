@@ -56,7 +56,7 @@ class OverfittingState:
     verdict: Breach | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overfitting:
     """Fires when the last evaluations all lie above the best by `rise` and the noise, and do not come back.
 

@@ -86,7 +86,7 @@ class _View:
         return max((second - last) / _DOUBLINGS[0], (third - last) / _DOUBLINGS[1], 0.0) * self.left
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plateau:
     """Fires between `begin` and `end`, shares of the plan: before there is no history, after there is nothing to save.
 
