@@ -30,6 +30,7 @@ class Guard(StrEnum):
     MODE = "mode"
     CAPABILITY = "capability"
     FINDING = "finding"
+    UNKNOWN = "unknown"
     CONFIRMATION = "confirmation"
     FRESHNESS = "freshness"
     STATUS = "status"
@@ -42,7 +43,7 @@ class Guard(StrEnum):
     @property
     def passing(self) -> bool:
         """Whether the next sweep may well agree, so that nobody need be told of the refusal."""
-        return self in (Guard.CONFIRMATION, Guard.FRESHNESS)
+        return self in (Guard.CONFIRMATION, Guard.FRESHNESS, Guard.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,13 @@ class CancelPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the guards look at. `finding` is None when the rule is clear or unknown at this moment."""
+    """What the guards look at. `finding` is None when the rule is clear or unknown at this moment.
+
+    `unknown` says that it is the latter: as after a restart, before the first fresh row.
+    """
 
     finding: Finding | None
+    unknown: bool = False
     confirmations: int
     fresh: bool
     snapshot: Snapshot
@@ -92,7 +97,8 @@ def refusals(policy: CancelPolicy, seen: Evidence) -> tuple[Refusal, ...]:
     no = _Refusals()
     job, finding = seen.snapshot, seen.finding
     no.unless(policy.mode is not CancelMode.OFF, Guard.MODE, "auto-cancel is off for this selection of jobs")
-    no.unless(finding is not None, Guard.FINDING, "the rule does not find it any more, or cannot tell")
+    no.unless(not seen.unknown, Guard.UNKNOWN, "the rule can't tell at the moment")
+    no.unless(finding is not None or seen.unknown, Guard.FINDING, "the rule does not find it any more")
     no.unless(finding is None or finding.may_cancel, Guard.CAPABILITY, "this rule never cancels")
     no.unless(seen.fresh, Guard.FRESHNESS, "the last sweep brought no fresh data of this job")
     no.unless(

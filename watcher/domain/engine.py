@@ -160,6 +160,10 @@ class Fold:
                 return next((f for f in _findings(cell.verdict) if f.kind == kind), None)
         return None
 
+    def unknown(self, rule: str) -> bool:
+        """Whether the rule can't tell at the moment."""
+        return any(cell.rule.name == rule and isinstance(cell.verdict, Unknown) for cell in self.cells)
+
     def firing(self) -> list[Alert]:
         """Alerts that are firing, oldest first."""
         return sorted((a for a in self.alerts.values() if a.state is AlertState.FIRING), key=lambda a: a.starts_at)

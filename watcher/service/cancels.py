@@ -68,7 +68,9 @@ class CancelDesk:
         patience = RECENT + RECENT_PACES * (pace.usual_gap or timedelta())
         recent = pace.new_row_at is not None and visit.now - pace.new_row_at <= patience
         fresh = visit.fresh or (visit.metrics_read and recent)
-        return refusals(visit.book.selection.policy, self._evidence(visit, alert, cancels_last_hour, fresh=fresh))
+        no = refusals(visit.book.selection.policy, self._evidence(visit, alert, cancels_last_hour, fresh=fresh))
+        self._page(visit, no)
+        return no
 
     def follow(self, visit: Visit) -> None:
         """What became of the open proposal: told once, when the job's status is final."""
@@ -97,6 +99,7 @@ class CancelDesk:
         book, key = visit.book, (alert.rule, alert.kind)
         return Evidence(
             finding=book.fold.finding(key),
+            unknown=book.fold.unknown(alert.rule),
             confirmations=book.fold.confirmations.get(key, 0),
             fresh=fresh and not visit.blind,
             snapshot=book.snapshot,
@@ -135,8 +138,13 @@ class CancelDesk:
             return
         book.state.decided.append(alert.id)
         visit.note(_told(alert, TransitionReason.CANCEL_REFUSED, visit, f"Not cancelled: {worst.reason}."))
-        if worst.guard is Guard.RATE:
-            self._faults.report("cancel_rate", book.key.account, f"auto-cancel stopped: {worst.reason}")
+        self._page(visit, (worst,))
+
+    def _page(self, visit: Visit, no: tuple[Refusal, ...]) -> None:
+        """More cancels than anybody expected look like a fault of ours."""
+        for refusal in no:
+            if refusal.guard is Guard.RATE:
+                self._faults.report("cancel_rate", visit.book.key.account, f"auto-cancel stopped: {refusal.reason}")
 
     def _observe(self, visit: Visit, case: _Case) -> None:
         note = "Auto-cancel only observes here: with enforce, the job would be cancelled now."
@@ -167,7 +175,7 @@ class CancelDesk:
         if status.terminal:
             note = f"The job ended by itself before the cancel took effect: {job.raw_status}."
             return ProposalState.OVERTAKEN, TransitionReason.CANCEL_OVERTAKEN, note
-        since = proposal.posted_at or proposal.requested_at
+        since = proposal.posted_at  # an intent whose POST was not taken is tried again, or given up, where it is sent
         if requested and since is not None and status is Status.RUNNING and visit.now - since > GIVE_UP:
             note = "The cancel was requested, but the job still runs. Cancel it by hand."
             return ProposalState.FAILED, TransitionReason.CANCEL_FAILED, note
@@ -208,4 +216,5 @@ def _cancelled(visit: Visit) -> str:
     saved = f" {total - step} of {total} steps were not run." if total and step is not None and total > step else ""
     kept = book.state.checkpoint_step
     checkpoint = f" Newest saved checkpoint: step {kept}." if kept else " No checkpoint had been saved yet."
-    return f"Cancelled at step {step}.{saved}{checkpoint}"
+    where = "before its first step" if step is None else f"at step {step}"
+    return f"Cancelled {where}.{saved}{checkpoint}"

@@ -1,11 +1,13 @@
 """The POST of a cancel: look again under the job's lock, judge again, store the intent, then ask the API once."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from watcher.domain.alerts import Alert, Transition, TransitionReason
+from watcher.domain.cancel_policy import Refusal
 from watcher.domain.observations import Event, Status
 from watcher.service.cancels import CancelDesk
 from watcher.service.errors import FailureReason, ProviderError
@@ -48,6 +50,8 @@ class CancelPerformer:
     ) -> None:
         self._store, self._clock, self._desk, self._settle = store, clock, desk, settle
         self._sweepers, self._telemetry = sweepers, telemetry
+        self._deciding = asyncio.Lock()
+        """Held from counting the cancels of the last hour to storing an intent: the limit is for all jobs together."""
 
     async def perform(self, row: OutboxRow, provider: Provider) -> Later | None:
         """Carry out one cancel; None when the row is done with, whatever became of it.
@@ -77,25 +81,41 @@ class CancelPerformer:
     async def _under_lock(self, proposal: Proposal, sweeper: Sweeper, provider: Provider) -> Later | None:
         looked = await sweeper.look_again(proposal.key.job_id)
         book = sweeper.book(proposal.key.job_id)
-        if looked is None or book is None or book.proposal is None:
-            return None  # ended while we looked: told by whoever ended it
+        if looked is None or book is None or book.proposal is None or book.proposal.id != proposal.id:
+            return None  # ended while we looked, or gave way to a person's: told by whoever ended it
         visit = looked[1]
         alert = book.fold.alerts.get((proposal.rule, proposal.kind))
         if alert is None or alert.id != proposal.alert_id:
             await self._withdraw(sweeper, visit, "another episode has begun since")
             return None
         if book.snapshot.status is Status.CANCEL_REQUESTED:
+            await self._taken(visit)
             return None
         if book.proposal.tries >= TRIES:
             await self._give_up(sweeper, visit, f"{TRIES} requests were not taken")
             return None
-        no = self._desk.guards_again(visit, alert, cancels_last_hour=await self._last_hour(proposal))
+        async with self._deciding:
+            no = self._desk.guards_again(visit, alert, cancels_last_hour=await self._last_hour(proposal))
+            intended = not no and await self._intend(sweeper, visit, alert)
         if no:
-            await self._withdraw(sweeper, visit, "; ".join(refusal.reason for refusal in no))
-            return None
-        if not await self._intend(sweeper, visit, alert):
-            return None
-        return await self._post(sweeper, visit, alert, provider)
+            return await self._refused(sweeper, visit, no)
+        return await self._post(sweeper, visit, alert, provider) if intended else None
+
+    async def _taken(self, visit: Visit) -> None:
+        """The job says that the cancel was taken, though its answer never came: another is not sent."""
+        proposal = visit.book.proposal
+        if proposal is not None and proposal.state is ProposalState.REQUESTED:
+            posted = replace(proposal, posted_at=self._clock.now())
+            await self._store.write(lambda tx: tx.move_proposal(posted.id, ProposalState.REQUESTED, posted))
+            visit.book.proposal = posted
+
+    async def _refused(self, sweeper: Sweeper, visit: Visit, no: tuple[Refusal, ...]) -> Later | None:
+        """Withdraw, unless all that is missing is what sweeps bring: after a restart confirmations count anew."""
+        why = "; ".join(refusal.reason for refusal in no)
+        if all(refusal.guard.passing for refusal in no):
+            return Later(self._clock.now() + min(max(sweeper.config.interval, AGAIN), self._settle), why)
+        await self._withdraw(sweeper, visit, why)
+        return None
 
     async def _last_hour(self, proposal: Proposal) -> int:
         since = self._clock.now() - _HOUR

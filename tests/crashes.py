@@ -1,0 +1,444 @@
+"""An app that dies at a chosen store write, API call or send, and the world outside of it that remembers everything.
+
+The world is one account with scripted jobs and two receivers. It lives on while apps die: each next one opens the
+store from its file and goes on at the time at which the one before it died.
+"""
+
+import asyncio
+import math
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.fakes import START, FakeClock
+from watcher.domain.cancel_policy import CancelMode, CancelPolicy
+from watcher.domain.messages import Message
+from watcher.domain.observations import Event, Snapshot, Status, TrainRow
+from watcher.domain.routing import Route, Routing
+from watcher.domain.rule import SubjectKind
+from watcher.notify.formats import text
+from watcher.service.cancels import CancelDesk
+from watcher.service.commit import Committer
+from watcher.service.config import AccountConfig, Selection
+from watcher.service.dispatcher import Dispatcher
+from watcher.service.errors import FailureReason, ProviderError
+from watcher.service.perform import CancelPerformer
+from watcher.service.ports import NoTelemetry, Reads, Writes
+from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
+from watcher.service.router import Router
+from watcher.service.subjects import Faults
+from watcher.service.sweep import Sweeper
+from watcher.settings import load_settings
+from watcher.store.sqlite import SqliteStore, open_store
+
+ACCOUNT = "main"
+RECEIVERS = ("team", "pager")
+ROW_SECONDS = 10
+"""Every job logs a row this often."""
+CANCEL_SECONDS = 15
+"""So long a cancelled job goes on as cancel_requested."""
+PLAN = 100
+_SETTINGS = load_settings(None, {"TOGETHER_API_KEY": "test-key"}, docker_secrets=Path("/nowhere"))
+_PATIENCE = 200
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process is dead: whoever still runs in it gets nothing done any more."""
+
+
+@dataclass(slots=True)
+class Deaths:
+    """Counts the points at which a process can die, and lets it die at some of them.
+
+    `at` holds how many points each process lives through; when it is used up, processes live on.
+    """
+
+    at: list[int] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def point(self, name: str) -> None:
+        """Here the process may die. Raises Crash when it does, or has."""
+        self.check()
+        self.points.append(name)
+        if self.at and len(self.points) > self.at[0]:
+            self.at.pop(0)
+            self.dead.set()
+            raise Crash(name)
+
+    def check(self) -> None:
+        """Raises Crash when the process is dead."""
+        if self.dead.is_set():
+            raise Crash
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One job: its loss at each step, the step after which it completes, and the planned one."""
+
+    suffix: str
+    loss: Callable[[int], float]
+    last: int = PLAN
+    plan: int = PLAN
+
+    @property
+    def job_id(self) -> str:
+        return f"ft-{self.suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A cancel request as the API saw it."""
+
+    job_id: str
+    taken: bool
+    intended: bool
+    """Whether the intent stood in the database file when the request came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message as a receiver got it."""
+
+    receiver: str
+    life: int
+    message: Message
+    body: str
+
+    @property
+    def key(self) -> str:
+        return self.body.splitlines()[-1].removeprefix("id: ")
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """What it is about, whenever and under which key it was told; a firing with its numbers."""
+        m = self.message
+        firing = m.what if m.reason.value == "first" else ""
+        return (m.subject, m.rule, m.kind, m.reason.value, firing)
+
+
+class World:
+    """All that is outside of the process: time, the API, the receivers, and the file of the store."""
+
+    def __init__(self, database: Path, scripts: Sequence[Script]) -> None:
+        self.clock = FakeClock()
+        self.database = database
+        self.scripts = {script.job_id: script for script in scripts}
+        self.cancelled_at: dict[str, float] = {}
+        self.posts: list[Post] = []
+        self.delivered: list[Delivered] = []
+        self.life = 0
+        self.recorded: list[set[str]] = []
+        """Per death: the keys that stood in the file as delivered when the process died."""
+
+    def elapsed(self, job_id: str) -> float:
+        """How long the job has trained: no longer than to its cancel."""
+        now = (self.clock.now() - START).total_seconds()
+        asked = self.cancelled_at.get(job_id)
+        return now if asked is None else min(now, asked + CANCEL_SECONDS)
+
+    def status(self, job_id: str) -> Status:
+        asked, now = self.cancelled_at.get(job_id), (self.clock.now() - START).total_seconds()
+        if asked is not None:
+            return Status.CANCELLED if now >= asked + CANCEL_SECONDS else Status.CANCEL_REQUESTED
+        done = now >= self.scripts[job_id].last * ROW_SECONDS
+        return Status.COMPLETED if done else Status.RUNNING
+
+    def snapshot(self, job_id: str) -> Snapshot:
+        status = self.status(job_id)
+        return Snapshot(
+            job_id=job_id,
+            at=self.clock.now(),
+            status=status,
+            raw_status=status.value,
+            created_at=START,
+            started_at=START,
+            model="base",
+            suffix=self.scripts[job_id].suffix,
+            total_steps=self.scripts[job_id].plan,
+            output_name="me/model" if status is Status.COMPLETED else None,
+        )
+
+    def events(self, job_id: str) -> tuple[Event, ...]:
+        found = [Event(type="training_start", at=START)]
+        asked = self.cancelled_at.get(job_id)
+        if asked is not None:
+            found.append(Event(type="cancel_requested", at=START + timedelta(seconds=asked)))
+        if self.status(job_id) is Status.COMPLETED:
+            found.append(Event(type="job_complete", at=START + timedelta(seconds=self.scripts[job_id].last * 10)))
+        return tuple(found)
+
+    def rows(self, job_id: str, from_step: int) -> tuple[TrainRow, ...]:
+        script = self.scripts[job_id]
+        newest = min(script.last, int(self.elapsed(job_id) // ROW_SECONDS))
+        at_ns = int(START.timestamp()) * 10**9
+        return tuple(
+            TrainRow(step, at_ns + step * ROW_SECONDS * 10**9, script.loss(step), 1.0, 1e-5)
+            for step in range(max(from_step, 1), newest + 1)
+        )
+
+    def cancel(self, job_id: str) -> None:
+        """The POST as the API takes it: 2xx once, then 400."""
+        taken = self.status(job_id) is Status.RUNNING
+        intents = self.ask_file("SELECT 1 FROM proposals WHERE requested_at IS NOT NULL AND id LIKE 'p-%'")
+        self.posts.append(Post(job_id, taken, bool(intents)))
+        if not taken:
+            raise ProviderError(FailureReason.CLIENT, status=400)
+        self.cancelled_at[job_id] = self.elapsed(job_id)
+
+    def ask_file(self, query: str) -> list[tuple[str, ...]]:
+        """What stands in the database, read past the app."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            return connection.execute(query).fetchall()
+
+    def died(self) -> None:
+        """The process is gone; the next one is another life."""
+        self.recorded.append({key for (key,) in self.ask_file("SELECT key FROM outbox WHERE state = 'done'")})
+        self.life += 1
+
+
+class WatchedStore:
+    """The store of one process: it may die right before a transaction, and right after it was committed."""
+
+    def __init__(self, inner: SqliteStore, deaths: Deaths) -> None:
+        self._inner, self._deaths = inner, deaths
+
+    async def write(self, work: Callable[[Writes], T]) -> T:
+        self._deaths.point("before a write")
+        result = await self._inner.write(work)
+        self._deaths.point("after a write")
+        return result
+
+    async def read(self, work: Callable[[Reads], T]) -> T:
+        self._deaths.check()
+        return await self._inner.read(work)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class WatchedProvider:
+    """The API as one process reaches it."""
+
+    def __init__(self, world: World, deaths: Deaths) -> None:
+        self._world, self._deaths = world, deaths
+
+    async def _call(self, name: str, answer: Callable[[], T]) -> T:
+        self._deaths.point(f"before {name}")
+        await asyncio.sleep(0)
+        self._deaths.check()
+        result = answer()
+        self._deaths.point(f"after {name}")
+        return result
+
+    async def whoami(self) -> Identity:
+        return Identity()
+
+    async def list_jobs(self) -> Listing:
+        world = self._world
+        return await self._call("list", lambda: Listing(jobs=tuple(world.snapshot(job) for job in world.scripts)))
+
+    async def get_job(self, job_id: str) -> JobDetail:
+        world = self._world
+        return await self._call("job", lambda: JobDetail(snapshot=world.snapshot(job_id), events=world.events(job_id)))
+
+    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
+        del last_step  # there are no windows here
+        return await self._call("metrics", lambda: Metrics(rows=self._world.rows(job_id, from_step)))
+
+    async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
+        del job_id
+        return ()
+
+    async def cancel(self, job_id: str) -> Snapshot:
+        await self._call("cancel", lambda: self._world.cancel(job_id))
+        return self._world.snapshot(job_id)
+
+    async def delete(self, job_id: str, *, force: bool = False) -> str:
+        raise AssertionError(f"nobody deletes: {job_id} {force}")
+
+    async def aclose(self) -> None:
+        pass
+
+
+class WatchedTarget:
+    """A receiver's only target, as one process reaches it."""
+
+    scheme = "json"
+    counts = True
+
+    def __init__(self, receiver: str, world: World, deaths: Deaths) -> None:
+        self.id = self.receiver = receiver
+        self._world, self._deaths = world, deaths
+
+    async def deliver(self, message: Message) -> None:
+        self._deaths.point("before a send")
+        await asyncio.sleep(0)
+        self._deaths.check()
+        self._world.delivered.append(Delivered(self.receiver, self._world.life, message, text.render(message)))
+        self._deaths.point("after a send")
+
+
+class WatchedReceivers:
+    def __init__(self, world: World, deaths: Deaths) -> None:
+        self._targets = {name: WatchedTarget(name, world, deaths) for name in RECEIVERS}
+
+    def targets(self, receiver: str) -> Sequence[WatchedTarget]:
+        return (self._targets[receiver],)
+
+    def target(self, target_id: str) -> WatchedTarget | None:
+        return self._targets.get(target_id)
+
+    def names(self) -> Sequence[str]:
+        return RECEIVERS
+
+
+class Life:
+    """One process: everything is built anew, over the file that the one before it left."""
+
+    def __init__(self, world: World, deaths: Deaths, policy: CancelPolicy) -> None:
+        self.world, self.deaths = world, deaths
+        self._strangers = asyncio.all_tasks()
+        self.inner = open_store(world.database)
+        self.store = WatchedStore(self.inner, deaths)
+        clock, quiet, receivers = world.clock, NoTelemetry(), WatchedReceivers(world, deaths)
+        provider = WatchedProvider(world, deaths)
+        self.faults = Faults(_SETTINGS.rules_on(SubjectKind.WATCHER), self.store, clock, quiet)
+        desk = CancelDesk(store=self.store, faults=self.faults, kill_switch=lambda: False)
+        selection = Selection(name="all", rules=_SETTINGS.rules_for(_SETTINGS.jobs[0]), policy=policy)
+        self.sweeper = Sweeper(
+            config=AccountConfig(
+                name=ACCOUNT,
+                interval=timedelta(seconds=30),
+                lookback=timedelta(hours=1),
+                select=lambda _: selection,
+                rules=_SETTINGS.rules_on(SubjectKind.ACCOUNT),
+            ),
+            provider=provider,
+            store=self.store,
+            clock=clock,
+            committer=Committer(self.store, clock, lambda: None),
+            cancels=desk,
+            faults=self.faults,
+            telemetry=quiet,
+        )
+        sweepers = {ACCOUNT: self.sweeper}
+        performer = CancelPerformer(store=self.store, clock=clock, desk=desk, sweepers=sweepers.get, telemetry=quiet)
+        routing = Routing(default="team", routes=(Route(receivers=RECEIVERS),))
+        self.router = Router(store=self.store, clock=clock, routing=routing, receivers=receivers)
+        self.dispatcher = Dispatcher(
+            store=self.store,
+            clock=clock,
+            receivers=receivers,
+            performer=performer,
+            provider_of={ACCOUNT: provider}.get,
+            faults=self.faults,
+            telemetry=quiet,
+            rng=random.Random(1),  # noqa: S311 - repeatable
+        )
+
+    async def start(self) -> None:
+        """As the daemon does."""
+        await self.store.write(lambda tx: tx.release_claims())
+        await self.sweeper.load()
+
+    async def turn(self) -> None:
+        """One sweep and the delivery of what is due."""
+        await self.sweeper.run()
+        await self.faults.flush()
+        await self.router.run()
+        await self.dispatcher.run_until_idle()
+
+    async def end(self) -> None:
+        """Let go of the file. What still runs of a dead process is swept away; it can't do anything any more."""
+        left = asyncio.all_tasks() - self._strangers
+        for _ in range(_PATIENCE):
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            # Those that wait for a thread of the store end only when it does.
+            _, left = await asyncio.wait(left, timeout=0.05)
+        assert not left
+        await self.inner.aclose()
+
+
+async def live(
+    world: World, deaths: Deaths, policy: CancelPolicy, turns: Sequence[float], *, outage: float = 0.0
+) -> None:
+    """Sweep at each of these times, in seconds from the start; a process that dies is followed by another.
+
+    That one starts `outage` seconds later, and goes on with the sweep in which the other died.
+    """
+    asyncio.get_running_loop().set_exception_handler(_but_crashes)
+    todo = list(turns)
+    while todo:
+        life = Life(world, deaths, policy)
+        deaths.points, deaths.dead = [], asyncio.Event()
+        running = asyncio.ensure_future(_turns(life, todo))
+        dying = asyncio.ensure_future(deaths.dead.wait())
+        await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
+        dead = deaths.dead.is_set()
+        if not dead:
+            await running
+        await life.end()
+        if dead:
+            world.died()
+            world.clock.advance(outage)
+
+
+def _but_crashes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Nobody asks how the tasks of a dead process ended."""
+    if not isinstance(context.get("exception"), Crash):
+        loop.default_exception_handler(context)
+
+
+async def _turns(life: Life, todo: list[float]) -> None:
+    await life.start()
+    while todo:
+        now = (life.world.clock.now() - START).total_seconds()
+        life.world.clock.advance(max(0.0, todo[0] - now))
+        await life.turn()
+        todo.pop(0)
+
+
+def fresh(template: Path, database: Path, scripts: Sequence[Script]) -> World:
+    """A world with an empty store: a copy, since making the schema takes longer than all the rest."""
+    if not template.exists():
+        open_store(template).close()
+    shutil.copy(template, database)
+    return World(database, scripts)
+
+
+def nan_from(step: int) -> Callable[[int], float]:
+    """A loss that falls, and is no number from a step on."""
+    return lambda at: math.nan if at >= step else 2.0 / (1 + at / 10)
+
+
+def jumps_at(step: int) -> Callable[[int], float]:
+    """A loss that falls, and leaves for good at a step."""
+    return lambda at: 9.0 + at / 50 if at >= step else 2.0 / (1 + at / 10)
+
+
+def falls(at: int) -> float:
+    """A loss as it should be."""
+    return 2.0 / (1 + at / 10)
+
+
+ENFORCE = CancelPolicy(mode=CancelMode.ENFORCE, never=("protected*",))
+
+
+def told(world: World) -> dict[str, Counter[tuple[str, ...]]]:
+    """What each receiver was told, each key counted once."""
+    found: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in RECEIVERS}
+    for key, delivery in {(d.receiver, d.key): d for d in world.delivered}.items():
+        found[key[0]][delivery.tells] += 1
+    return found
