@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from watcher import bootstrap
+from watcher import bootstrap, logs
 from watcher.service.errors import ConfigError, StoreError
-from watcher.settings import Settings, load_settings, state_dir
+from watcher.settings import Account, Settings, load_settings, state_dir
 from watcher.store.sqlite import SqliteStore, open_store
 
 
@@ -21,6 +21,14 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class ListFormat(StrEnum):
+    """For whom a long list is."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 ConfigOption = Annotated[
@@ -32,6 +40,9 @@ StateOption = Annotated[
     typer.Option("--state-dir", help="Where the database is. Default: WATCHER_STATE_DIR, else ~/.local/state/watcher."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json for programs.")]
+ListFormatOption = Annotated[
+    ListFormat, typer.Option("--format", "-f", help="table for people, json and csv for programs.")
+]
 
 
 def settings_of(config: Path | None, *, offline: bool = False) -> Settings:
@@ -43,11 +54,18 @@ def settings_of(config: Path | None, *, offline: bool = False) -> Settings:
     return load_settings(config, os.environ, offline=offline)
 
 
-def labels_of(config: Path | None) -> dict[str, dict[str, str]]:
-    """Each account's labels; none where the accounts' keys are not to be had, as for a person who only looks."""
+def accounts_of(config: Path | None) -> tuple[Account, ...]:
+    """The accounts; none where their keys are not to be had, as for a person who only looks."""
     with contextlib.suppress(ConfigError):
-        return {account.name: account.labels for account in settings_of(config).accounts}
-    return {}
+        return settings_of(config).accounts
+    return ()
+
+
+def set_up_logs(settings: Settings, *, level: str | None = None) -> None:
+    """Logs go to stderr, without keys and addresses."""
+    logs.configure_logs(level=level or settings.log.level.value, style=settings.log.format.value)
+    for word in bootstrap.secret_words(settings, os.environ):
+        logs.register_secret(word)
 
 
 def state_of(option: Path | None) -> Path:

@@ -14,7 +14,7 @@ from watcher.cli.common import (
     Format,
     FormatOption,
     StateOption,
-    labels_of,
+    accounts_of,
     print_json,
     reading,
     settings_of,
@@ -52,7 +52,8 @@ def jobs(
 
     JSON is one document, {"jobs": […]}; one job whole has its curves, newest events, checkpoints and cancels in it.
     """
-    link, labels, now = settings_of(config, offline=True).links.job, labels_of(config), SystemClock().now()
+    link, now = settings_of(config, offline=True).links.job, SystemClock().now()
+    labels = {account.name: account.labels for account in accounts_of(config)}
     with reading(config, state_dir) as store:
         found = store.read_now(
             lambda reads: (
@@ -161,6 +162,12 @@ def _firing(found: list[Json]) -> Text:
     return Text(", ").join(Text(drawing.title(a), drawing.SEVERITY.get(a["severity"], "")) for a in held)
 
 
+def _account(account: Json) -> str:
+    said = {"project": account["project"], "organization": account["organization"]}
+    words = ", ".join(f"{label} {name}" for label, name in said.items() if name)
+    return f"{account['name']} ({words})" if words else str(account["name"])
+
+
 def _status_page(found: Json, path: Path) -> list[RenderableType]:
     outbox = found["outbox"]
     waiting = outbox["due"] + outbox["waiting"] + outbox["claimed"]
@@ -169,6 +176,7 @@ def _status_page(found: Json, path: Path) -> list[RenderableType]:
     facts = tables.facts(
         {
             "database": str(path),
+            "accounts": "; ".join(map(_account, found["accounts"])),
             "jobs": f"{found['jobs']}, of which {found['open_jobs']} are followed",
             "firing": str(found["firing"]),
             "delivery": f"{outbox['done']} done, {waiting} to do{oldest}{dead}",

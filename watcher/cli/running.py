@@ -14,7 +14,16 @@ import structlog
 import typer
 
 from watcher import bootstrap, logs
-from watcher.cli.common import ConfigOption, Format, FormatOption, StateOption, print_json, settings_of, state_of
+from watcher.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    StateOption,
+    print_json,
+    set_up_logs,
+    settings_of,
+    state_of,
+)
 from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
 from watcher.daemon.daemon import Daemon, Part
@@ -53,7 +62,7 @@ def run(
     writes alerts to the console. SIGTERM or Ctrl-C drains and ends; a second one ends at once.
     """
     settings = settings_of(config)
-    _set_up_logs(settings)
+    set_up_logs(settings)
     directory = state_of(state_dir)
     with bootstrap.state_lock(directory):
         asyncio.run(_run(settings, directory, port))
@@ -116,11 +125,6 @@ def _on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, asked)
 
 
-def _set_up_logs(settings: Settings) -> None:
-    logs.configure_logs(level=settings.log.level.value, style=settings.log.format.value)
-    _register(bootstrap.secret_words(settings, os.environ))
-
-
 def _register(words: Iterable[str]) -> None:
     for word in words:
         logs.register_secret(word)
@@ -132,7 +136,7 @@ def once(config: ConfigOption = None, state_dir: StateOption = None, format: For
     Exit code 3 when an account can't be seen; the others are reported all the same.
     """
     settings = settings_of(config)
-    _set_up_logs(settings)
+    set_up_logs(settings)
     directory = state_of(state_dir)
     with bootstrap.state_lock(directory):
         result = asyncio.run(_once(settings, directory))

@@ -34,6 +34,7 @@ class Status(StrEnum):
         return self in (Status.PENDING, Status.QUEUED)
 
 
+_OF_STAGE = frozenset({"eta_seconds", "queue_depth"})
 _TERMINAL = frozenset({Status.CANCELLED, Status.ERROR, Status.USER_ERROR, Status.COMPLETED})
 
 
@@ -84,10 +85,12 @@ class Snapshot:
     wandb_url: str | None = None
 
     def merged(self, known: "Snapshot | None") -> "Snapshot":
-        """This snapshot, with what it does not say taken from an earlier one."""
+        """This snapshot; what it does not say is taken from an earlier one, unless it was said of another stage."""
         if known is None:
             return self
-        gaps = {f.name: getattr(known, f.name) for f in fields(self) if getattr(self, f.name) is None}
+        over = _OF_STAGE if known.status is not self.status else frozenset[str]()
+        names = [f.name for f in fields(self) if getattr(self, f.name) is None and f.name not in over]
+        gaps = {name: getattr(known, name) for name in names}
         return replace(self, **{name: value for name, value in gaps.items() if value is not None})
 
 

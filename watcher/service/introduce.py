@@ -10,6 +10,7 @@ from watcher.service.records import Identity
 
 log = structlog.get_logger(__name__)
 
+IDENTITY = ("project", "project_id", "organization")
 _META = "identities"
 
 
@@ -32,9 +33,6 @@ def identities(reads: Reads) -> dict[str, dict[str, str | None]]:
 
 def _keep(tx: Writes, account: str, identity: Identity) -> None:
     known = identities(tx)
-    known[account] = {
-        "project": identity.project_name,
-        "project_id": identity.project_id,
-        "organization": identity.organization,
-    }
+    said = (identity.project_name, identity.project_id, identity.organization)
+    known[account] = dict(zip(IDENTITY, said, strict=True))
     tx.set_meta(_META, json.dumps(known))

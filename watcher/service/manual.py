@@ -27,7 +27,7 @@ from watcher.service.visit import Visit
 log = structlog.get_logger(__name__)
 
 UNDER_WAY = frozenset({Status.CANCEL_REQUESTED, Status.CANCELLED})
-NOT_CANCELLABLE = UNDER_WAY | {Status.COMPLETED, Status.ERROR, Status.USER_ERROR}
+_ENDED = frozenset({Status.COMPLETED, Status.ERROR, Status.USER_ERROR})
 _OPEN = tuple(state for state in ProposalState if state.open)
 _INSTEAD = "Somebody cancels the job by hand."
 
@@ -51,9 +51,9 @@ class ManualCancel:
         records = await self._store.read(lambda reads: reads.find_jobs(job_id))
         if not records:
             raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job")
-        ended = next((r for r in records if r.gone or r.snapshot.status in NOT_CANCELLABLE), None)
-        if ended is not None:
-            return _refused(ended)
+        refused = next((no for no in map(refusal, records) if no), None)
+        if refused is not None:
+            return refused
         for record in records:
             sweeper, provider = self._sweepers(record.key.account), self._provider_of(record.key.account)
             lock = sweeper.locked(job_id) if sweeper else None
@@ -71,8 +71,9 @@ class ManualCancel:
         if looked is None:
             return _answer(record, done=False, text="Nothing was requested: the job is being read anew. Try again.")
         book = looked[0]
-        if book.snapshot.status in NOT_CANCELLABLE:
-            return _refused(book.record)
+        refused = refusal(book.record)
+        if refused is not None:
+            return refused
         now = self._clock.now()
         proposal = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
         book.proposal = proposal
@@ -171,13 +172,15 @@ def _give_way(tx: Writes, known: Proposal, book: JobBook, now: datetime, link: s
         tx.add_transition(told, codec.encode(book.facts(link)))
 
 
-def _refused(record: JobRecord) -> dict[str, Any]:
-    """Nothing to do, which is a success only where the job is on its way to what was asked for."""
+def refusal(record: JobRecord) -> dict[str, Any] | None:
+    """The answer for a job that can't be cancelled: a success only where it is on its way to that already."""
     if record.gone:
         return _answer(record, done=False, text="Can't be cancelled: the API does not know it any more.")
     status = record.snapshot.status
     if status in UNDER_WAY:
         return _answer(record, done=True, text=f"Nothing to do: it is {status.value} already.")
+    if status not in _ENDED:
+        return None
     return _answer(record, done=False, text=f"Can't be cancelled: it is {status.value}.")
 
 

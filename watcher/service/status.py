@@ -8,6 +8,7 @@ from watcher.domain import codec
 from watcher.domain.alerts import Alert
 from watcher.domain.curve import sparkline
 from watcher.service.book import SPARKLINE_WIDTH, BookState
+from watcher.service.introduce import IDENTITY, identities
 from watcher.service.ports import Reads
 from watcher.service.records import AlertQuery, JobRecord, Proposal
 
@@ -110,7 +111,12 @@ def status_view(reads: Reads, now: datetime) -> Json:
     records = reads.jobs()
     counts = reads.outbox_counts(now)
     firing = reads.alerts(AlertQuery(firing_only=True, limit=100_000))
+    known = identities(reads)
     return {
+        "accounts": [
+            {"name": name, **dict.fromkeys(IDENTITY), **known.get(name, {})}
+            for name in sorted({r.key.account for r in records} | set(known))
+        ],
         "jobs": len(records),
         "open_jobs": sum(not r.closed for r in records),
         "firing": len([a for a in firing if not a.notice]),

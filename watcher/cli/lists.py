@@ -1,0 +1,207 @@
+"""`events`, `metrics` and `checkpoints`: one list of one job in full, for people, programs and spreadsheets."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+
+from watcher import bootstrap
+from watcher.cli import drawing, jobpage, tables
+from watcher.cli.common import (
+    ConfigOption,
+    ListFormat,
+    ListFormatOption,
+    StateOption,
+    accounts_of,
+    print_json,
+    reading,
+)
+from watcher.cli.naming import JobArgument, one
+from watcher.clock import SystemClock
+from watcher.domain import codec
+from watcher.domain.observations import Row, TrainRow
+from watcher.notify.formats.parts import clean
+from watcher.service.errors import ProviderError
+from watcher.service.jobpage import (
+    checkpoint_view,
+    event_view,
+    events_of,
+    metrics_view,
+    rows_of,
+    stored_checkpoints,
+)
+from watcher.service.ports import Reads
+from watcher.service.records import Checkpoint, JobRecord
+from watcher.settings import Account
+
+Json = dict[str, Any]
+
+_METRICS = ("kind", "step", "timestamp", "loss", "grad_norm", "learning_rate")
+_EVENTS = ("at", "by", "type", "level", "step", "total_steps", "message", "token_count", "checkpoint_path",
+           "model_path", "best_step", "best_metric")  # fmt: skip
+_CHECKPOINTS = ("step", "type", "final", "created_at", "path", "from_checkpoint", "download")
+_FORMULA = ("=", "+", "-", "@")
+_LONGEST_CELL = 32_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(events)
+    app.command()(metrics)
+    app.command()(checkpoints)
+
+
+def events(
+    job: JobArgument,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: ListFormatOption = ListFormat.TABLE,
+) -> int:
+    """Show a job's whole event log, oldest first.
+
+    JSON is one document, {"id", "account", "events": […]}.
+    """
+    with reading(config, state_dir) as store:
+        record, found = store.read_now(lambda reads: _events(reads, job))
+    if format is ListFormat.JSON:
+        print_json(_document(record, events=found))
+    elif format is ListFormat.CSV:
+        _print_csv(_EVENTS, ([_text(event[name]) for name in _EVENTS] for event in found))
+    else:
+        _put(jobpage.event_table(found), "no events yet")
+    return 0
+
+
+def metrics(
+    job: JobArgument,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: ListFormatOption = ListFormat.TABLE,
+) -> int:
+    """Show every metrics row of a job, by step; of an attempt that the service began anew, only what still counts.
+
+    JSON is one document in the form of the API, {"id", "total_steps", "metrics": […]}, which `watcher replay` reads;
+    what is no number is "NaN", "Infinity" or "-Infinity".
+    """
+    with reading(config, state_dir) as store:
+        record, rows = store.read_now(lambda reads: _rows(reads, job))
+    if format is ListFormat.JSON:
+        print_json(metrics_view(record, rows))
+    elif format is ListFormat.CSV:
+        _print_csv(_METRICS, map(_cells, rows))
+    else:
+        _put(_metrics_table(rows), "no metrics yet")
+    return 0
+
+
+def checkpoints(
+    job: JobArgument,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: ListFormatOption = ListFormat.TABLE,
+) -> int:
+    """Show a job's checkpoints, newest first, with what `from_checkpoint` takes and the download command.
+
+    They are asked of the API where the account's key is at hand; else those that the event log told of are shown, and
+    stderr says so. JSON is one document, {"id", "account", "source": "api" or "events", "checkpoints": […]}.
+    """
+    with reading(config, state_dir) as store:
+        record, stored = store.read_now(lambda reads: _checkpoints(reads, job))
+    live = _live_checkpoints(next((a for a in accounts_of(config) if a.name == record.key.account), None), record)
+    found = [checkpoint_view(c, record.key.job_id) for c in (stored if live is None else live)]
+    if format is ListFormat.JSON:
+        print_json(_document(record, source="events" if live is None else "api", checkpoints=found))
+    elif format is ListFormat.CSV:
+        _print_csv(_CHECKPOINTS, ([_text(checkpoint[name]) for name in _CHECKPOINTS] for checkpoint in found))
+    else:
+        _put(jobpage.checkpoint_table(found), "no checkpoints yet")
+    return 0
+
+
+# --- finding ---
+
+
+def _events(reads: Reads, job: str) -> tuple[JobRecord, list[Json]]:
+    record = one(reads, job)
+    return record, [event_view(event) for event in events_of(o for _, o in reads.observations(record.key))]
+
+
+def _rows(reads: Reads, job: str) -> tuple[JobRecord, list[Row]]:
+    record = one(reads, job)
+    return record, rows_of(o for _, o in reads.observations(record.key))
+
+
+def _checkpoints(reads: Reads, job: str) -> tuple[JobRecord, Sequence[Checkpoint]]:
+    record = one(reads, job)
+    seen = [o for _, o in reads.observations(record.key)]
+    return record, stored_checkpoints(record, events_of(seen), rows_of(seen))
+
+
+def _live_checkpoints(account: Account | None, record: JobRecord) -> Sequence[Checkpoint] | None:
+    """What the API says; None where it can't be asked, and then stderr says why."""
+    if account is None:
+        why = f"the key of account {record.key.account} is not at hand"
+    else:
+        try:
+            return asyncio.run(_ask(account, record.key.job_id))
+        except ProviderError as error:
+            why = f"the API could not be asked ({error})"
+    typer.echo(f"{why}: these are the checkpoints that the event log told of", err=True)
+    return None
+
+
+async def _ask(account: Account, job_id: str) -> Sequence[Checkpoint]:
+    provider = bootstrap.provider_of(account, SystemClock())
+    try:
+        return await provider.get_checkpoints(job_id)
+    finally:
+        await provider.aclose()
+
+
+def _document(record: JobRecord, **more: object) -> Json:
+    return {"id": record.key.job_id, "account": record.key.account, **more}
+
+
+# --- writing ---
+
+
+def _put(table: RenderableType | None, nothing: str) -> None:
+    drawing.put(drawing.person_console(), table or nothing)
+
+
+def _metrics_table(rows: Sequence[Row]) -> Table | None:
+    table = tables.plain()
+    table.add_column("kind", no_wrap=True)
+    for column in _METRICS[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, _cells(row)))
+    return table if rows else None
+
+
+def _cells(row: Row) -> list[object]:
+    """A row for a table or a spreadsheet, where what is no number stands as such."""
+    train = isinstance(row, TrainRow)
+    values = (row.loss, row.grad_norm, row.lr) if isinstance(row, TrainRow) else (row.loss, None, None)
+    numbers = ["" if value is None else codec.encode(value) for value in values]
+    return ["train" if train else "eval", row.step, row.at_ns or "", *numbers]
+
+
+def _text(value: object) -> object:
+    """Somebody else's words as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = clean(value, _LONGEST_CELL)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _print_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    sys.stdout.flush()
