@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.groups import Decision, Group
 from watcher.domain.messages import Message
+from watcher.domain.muting import Silence
 from watcher.domain.observations import Observation, Snapshot
 from watcher.service.records import (
+    Ack,
     AlertQuery,
     Checkpoint,
     Identity,
@@ -138,6 +141,21 @@ class Reads(Protocol):
     def cancels_since(self, since: datetime) -> int:
         """The watcher's own cancels whose intent was stored at or after a time, whatever became of them."""
 
+    def group(self, key: str) -> Group | None: ...
+
+    def groups_due(self, now: datetime) -> list[Group]:
+        """Those whose time has come, the oldest first."""
+
+    def groups(self) -> list[Group]: ...
+
+    def silences(self, since: datetime) -> list[Silence]:
+        """Those that end after a time, begun or not."""
+
+    def ack(self, alert_id: str) -> Ack | None: ...
+
+    def decisions(self, alert_id: str) -> list[tuple[Decision, str]]:
+        """Why an alert was told or not, oldest first, each with the key of the outbox row it made, or nothing."""
+
     def meta(self, name: str) -> str | None: ...
 
 
@@ -192,12 +210,25 @@ class Writes(Reads, Protocol):
         """After a crash: claimed rows are due again. Call once, at the start, under the state lock."""
 
     def clamp_due(self, latest: datetime) -> int:
-        """Open effects that wait for a time after `latest` wait for `latest`: the clock was stepped back."""
+        """Open effects and groups that wait for a time after `latest` wait for `latest`: the clock was stepped back."""
 
     def add_proposal(self, proposal: Proposal) -> None: ...
 
     def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:
         """One conditional update: False, and nothing changed, when its state is not `expected`."""
+
+    def save_group(self, group: Group) -> None:
+        """Insert or replace."""
+
+    def drop_group(self, key: str) -> None: ...
+
+    def save_silence(self, silence: Silence) -> None:
+        """Insert or replace: ending one early is saving it with another end."""
+
+    def save_ack(self, ack: Ack) -> None:
+        """The first acknowledgement of an alert stays."""
+
+    def add_decisions(self, decisions: Sequence[tuple[Decision, str]]) -> None: ...
 
     def set_keep(self, key: JobKey, *, keep: bool) -> None: ...
 

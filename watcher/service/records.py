@@ -204,6 +204,16 @@ class Proposal:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A person took care of an alert: it is not repeated or escalated any more."""
+
+    alert_id: str
+    author: str
+    comment: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTransition:
     """A transition as the router finds it; `facts` is the job as it was then (see `service/facts.py`)."""

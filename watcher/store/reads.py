@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, bindparam, case, func, select
-from sqlalchemy.engine import CursorResult
+from sqlalchemy import Connection, and_, bindparam, case, func, select
 
 from watcher.domain.alerts import Alert, AlertState, Subject
 from watcher.domain.observations import Observation
-from watcher.service.errors import StoreError
 from watcher.service.records import (
     MANUAL,
     AlertQuery,
@@ -25,6 +22,7 @@ from watcher.service.records import (
 )
 from watcher.store import rows, schema
 from watcher.store.series import from_row
+from watcher.store.telling import TellingReads
 from watcher.store.values import load, micros, moment_or_none
 
 _jobs, _alerts, _outbox, _proposals = schema.jobs.c, schema.alerts.c, schema.outbox.c, schema.proposals.c
@@ -86,19 +84,12 @@ _CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("sinc
 _META = select(_meta.value).where(_meta.name == bindparam("name"))
 
 
-class SqlReads:
+class SqlReads(TellingReads):
     """`Reads` on a connection whose transaction somebody else begins and ends."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._job_ids: dict[JobKey, int] = {}
-
-    def _run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - one or many rows
-        try:
-            return self._connection.execute(statement, parameters)
-        except (OverflowError, UnicodeEncodeError) as exc:
-            # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
-            raise StoreError(f"a value can't be stored: {exc}") from exc
 
     def _job_number(self, key: JobKey) -> int | None:
         if key not in self._job_ids:

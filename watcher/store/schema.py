@@ -204,6 +204,50 @@ proposals = Table(
     sqlite_autoincrement=True,
 )
 
+# What the router keeps between its runs (see `domain/groups.py`); `flush_at` is NULL where nothing waits.
+groups = Table(
+    "groups",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("flush_at", Micros),
+    Column("state", Text, nullable=False),
+    Index("ix_groups_flush_at", "flush_at"),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("starts_at", Micros, nullable=False),
+    Column("ends_at", Micros, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_silences_ends_at", "ends_at"),
+)
+
+acks = Table(
+    "acks",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", Micros, nullable=False),
+)
+
+# Why each alert was told, held or never told, and to whom: what `watcher explain` shows.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("alert_id", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("at", Micros, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("outbox_key", Text, nullable=False),
+    Index("ix_decisions_alert", "alert_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 meta = Table(
     "meta",
     metadata,

@@ -26,6 +26,7 @@ from watcher.service.records import (
 from watcher.store import rows, schema
 from watcher.store.reads import SqlReads
 from watcher.store.series import to_row
+from watcher.store.telling import TellingWrites
 from watcher.store.values import dump, micros
 
 _jobs, _obs, _outbox, _proposals = schema.jobs.c, schema.observations.c, schema.outbox.c, schema.proposals.c
@@ -139,7 +140,7 @@ def _new_row(effect: NewEffect, now: datetime) -> dict[str, Any]:
     }
 
 
-class SqlWrites(SqlReads):
+class SqlWrites(SqlReads, TellingWrites):
     """`Writes` on a connection whose transaction somebody else begins and ends."""
 
     def save_job(self, record: JobRecord) -> None:
@@ -231,6 +232,7 @@ class SqlWrites(SqlReads):
         return self._run(_RELEASE).rowcount
 
     def clamp_due(self, latest: datetime) -> int:
+        self.clamp_groups(latest)
         return self._run(_CLAMP, {"latest": micros(latest)}).rowcount
 
     def add_proposal(self, proposal: Proposal) -> None:

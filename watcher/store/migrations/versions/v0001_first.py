@@ -19,6 +19,7 @@ def upgrade() -> None:
     _rule_states()
     _transitions()
     _observations()
+    _routing()
 
 
 def _alerts() -> None:
@@ -226,3 +227,44 @@ def _observations() -> None:
         sqlite_where=sa.text("step IS NOT NULL"),
         postgresql_where=sa.text("step IS NOT NULL"),
     )
+
+
+def _routing() -> None:
+    op.create_table(
+        "groups",
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("flush_at", sa.BigInteger),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_groups"),
+    )
+    op.create_index("ix_groups_flush_at", "groups", ["flush_at"])
+    op.create_table(
+        "silences",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("starts_at", sa.BigInteger, nullable=False),
+        sa.Column("ends_at", sa.BigInteger, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_silences"),
+    )
+    op.create_index("ix_silences_ends_at", "silences", ["ends_at"])
+    op.create_table(
+        "acks",
+        sa.Column("alert_id", sa.Text, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
+        sa.Column("comment", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("alert_id", name="pk_acks"),
+    )
+    op.create_table(
+        "decisions",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("alert_id", sa.Text, nullable=False),
+        sa.Column("receiver", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
+        sa.Column("outbox_key", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_decisions"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_decisions_alert", "decisions", ["alert_id", "id"])
