@@ -41,9 +41,10 @@ from watcher.service.errors import StoreError
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import NoTelemetry
 from watcher.service.records import AlertQuery, JobKey, OutboxRow, Proposal
+from watcher.service.report import SweepReport
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
-from watcher.service.sweep import Sweeper, SweepReport
+from watcher.service.sweep import Sweeper
 from watcher.service.veto import veto_job
 from watcher.store.sqlite import open_store
 

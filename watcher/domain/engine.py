@@ -108,13 +108,13 @@ class Fold:
                 if cell.usable:
                     self._fold(cell, observation)
 
-    def judge_all(self, now: datetime, *, timed_only: bool = False) -> list[Transition]:
-        """Every verdict as of now: after history was folded, and at the end of a sweep for rules that watch time."""
-        told: list[Transition] = []
-        for cell in self.cells:
-            if cell.usable and (cell.rule.timed or not timed_only):
-                self._judge(cell, now, told)
-        return told
+    def judge_all(self, now: datetime, *, timed: bool = True) -> list[Transition]:
+        """Every verdict as of now, after history was folded; without `timed`, all but those that watch time."""
+        return self._judge_cells([cell for cell in self.cells if timed or not cell.rule.timed], now)
+
+    def judge_timed(self, now: datetime) -> list[Transition]:
+        """The verdicts that time alone can change, at the end of a sweep."""
+        return self._judge_cells([cell for cell in self.cells if cell.rule.timed], now)
 
     def restart(self, step: int, kept: Iterable[Observation]) -> None:
         """A new attempt from `step`, or a late row: rules fold again over what is kept; alerts that fired stay.
@@ -123,8 +123,8 @@ class Fold:
         can't have seen what made it fire.
         """
         for key, alert in self.alerts.items():
-            if alert.state is AlertState.FIRING and alert.step is not None and alert.step >= step:
-                self._held[key] = alert.step
+            if self._is_firing(key) and alert.step is not None and alert.step >= step and self._is_of_rows(alert.rule):
+                self._held[key] = max(alert.step, self._held.get(key, alert.step))
         self.last_step = None
         for cell in self.cells:
             if cell.usable:
@@ -186,6 +186,14 @@ class Fold:
 
     # --- state ---
 
+    def held(self) -> list[tuple[str, str, int]]:
+        """(rule, kind, step) of the alerts that another attempt has not passed yet."""
+        return [(rule, kind, step) for (rule, kind), step in self._held.items()]
+
+    def hold(self, alerts: Iterable[tuple[str, str, int]]) -> None:
+        """Take over what `held` gave."""
+        self._held = {(rule, kind): step for rule, kind, step in alerts if self._is_firing((rule, kind))}
+
     def dump(self) -> list[tuple[str, str, Any]]:
         """(rule, fingerprint, JSON state) of each rule whose state can be trusted."""
         return [(c.rule.name, c.fingerprint, codec.encode(c.state)) for c in self.cells if c.usable]
@@ -196,11 +204,9 @@ class Fold:
         stale = set()
         for cell in self.cells:
             state = stored.get((cell.rule.name, cell.fingerprint))
-            if state is None:
+            if state is None or not _decoded(cell, state):
                 cell.verdict = REBUILDING
                 stale.add(cell.rule.name)
-            else:
-                cell.state = codec.decode(type(cell.state), state)
         return stale
 
     # --- inside ---
@@ -223,6 +229,17 @@ class Fold:
             self._crashed(cell, error)
             return False
         return True
+
+    def _judge_cells(self, cells: Iterable[Cell], now: datetime) -> list[Transition]:
+        told: list[Transition] = []
+        for cell in cells:
+            if cell.usable:
+                self._judge(cell, now, told)
+        return told
+
+    def _is_of_rows(self, rule: str) -> bool:
+        """Whether a rule follows the rows: what watches time, status or events has nothing to wait for in them."""
+        return any(c.rule.name == rule and TrainRow in c.rule.sees and not c.rule.timed for c in self.cells)
 
     def _judge(self, cell: Cell, now: datetime, told: list[Transition]) -> None:
         try:
@@ -264,6 +281,15 @@ class Fold:
         cell.crash = type(error).__name__
         cell.verdict = CRASHED
         self.crashes.append(Crash(cell.rule.name, self.subject, error))
+
+
+def _decoded(cell: Cell, state: Any) -> bool:  # noqa: ANN401 - JSON
+    """Take over a stored state; False when it does not fit, as after a change of the rule without a new version."""
+    try:
+        cell.state = codec.decode(type(cell.state), state)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return False
+    return True
 
 
 def _findings(verdict: Verdict) -> tuple[Finding, ...]:

@@ -15,6 +15,8 @@ class Arrival(StrEnum):
     """A newer timestamp on an older step: the job went back; what it had logged from this step on is over."""
     LATE = "late"
     """An older timestamp on an older step: a row that was held up; rules fold again with it in its place."""
+    SUPERSEDED = "superseded"
+    """A row of an attempt that is over, held up until another had begun: it counts no more."""
 
 
 @dataclass(slots=True)
@@ -23,9 +25,14 @@ class Feed:
 
     train: TrainRow | None = None
     eval: EvalRow | None = None
+    attempt_step: int = 0
+    attempt_ns: int = 0
+    """Where and when (Unix nanoseconds) the present attempt began; both are 0 in the first."""
 
     def classify(self, row: Row) -> Arrival:
         """What the row is; changes nothing."""
+        if row.step >= self.attempt_step and 0 < row.at_ns < self.attempt_ns:
+            return Arrival.SUPERSEDED
         last = self.train if isinstance(row, TrainRow) else self.eval
         if last is None or row.step > last.step:
             return Arrival.NEW
@@ -40,6 +47,10 @@ class Feed:
                 self.train = row
         elif self.eval is None or row.step >= self.eval.step:
             self.eval = row
+
+    def begin_attempt(self, row: Row) -> None:
+        """The row is the first of another attempt."""
+        self.attempt_step, self.attempt_ns = row.step, row.at_ns
 
     def restart(self, kept: list[Row]) -> None:
         """Only the given rows still count."""

@@ -87,7 +87,7 @@ def replay(recording: Recording, rules: Sequence[Rule], policy: CancelPolicy | N
     feed, history = Feed(), list[Row]()
     for row in recording.rows:
         match feed.classify(row):
-            case Arrival.DUPLICATE:
+            case Arrival.DUPLICATE | Arrival.SUPERSEDED:
                 continue
             case Arrival.ATTEMPT | Arrival.LATE:  # rows have the order of the file as their time: none is late
                 history = [r for r in history if r.step < row.step]

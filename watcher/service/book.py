@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,6 +46,8 @@ class BookState:
     """Whether the job was once seen whole: until then its history is folded without a word."""
     restarted_at: datetime | None = None
     """When the log said that the service restarted the job under another id."""
+    held: list[tuple[str, str, int]] = field(default_factory=list)
+    """(rule, kind, step): alerts that stay until another attempt has passed the step at which they fired."""
     events: list[str] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
     """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
@@ -67,6 +70,8 @@ class JobBook:
     fresh_contact: bool = False
     origin: str = ""
     """The id of the job that the service restarted as this one."""
+    looked_at: float = -math.inf
+    """When somebody last looked at the job between sweeps, on the monotonic clock."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -211,6 +216,7 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
         book.state = codec.decode(BookState, stored.record.feed)
     book.fresh_contact = not book.state.contacted
     told = fold.adopt(stored.alerts, now)
+    fold.hold(book.state.held)
     book.stale = fold.load(stored.states)
     fold.observe_silently(stored.tail)
     steps = (book.state.pace.train_step, book.state.pace.eval_step)

@@ -3,6 +3,7 @@
 from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
 from watcher.domain.observations import Drift, Observation, Snapshot
 from watcher.service.book import JobBook
+from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Provider, Store
 from watcher.service.visit import Visit
 
@@ -31,8 +32,8 @@ class JobReader:
         changed = listed is not None and listed != book.record.listed
         if listed is not None:
             job = listed.merged(book.snapshot)
-            if job.status.terminal and not book.fresh_contact and wants_metrics(book.state.pace, job):
-                await self._read_metrics(visit, drift, job)  # its last rows, so that the end is told with all of them
+            if job.status.terminal and not book.fresh_contact:
+                await self._read_due_metrics(visit, drift, job)  # the last rows, so that the end is told with all
             visit.take_listed(listed)
         ended = book.record.ended_at
         if detail or wants_detail(
@@ -40,15 +41,30 @@ class JobReader:
         ):
             await self._read_detail(visit, drift)
         await self._rebuild(visit)
-        if wants_metrics(book.state.pace, book.snapshot):
-            await self._read_metrics(visit, drift, book.snapshot)
-            if visit.new_eval and visit.book.record.detail_at != now:
-                await self._read_detail(visit, drift)
+        await self._read_due_metrics(visit, drift, book.snapshot)
+        if visit.new_eval and visit.book.record.detail_at != now:
+            await self._read_detail(visit, drift)
 
     async def _read_detail(self, visit: Visit, drift: list[Drift]) -> None:
         answer = await self._provider.get_job(visit.book.key.job_id)
         drift += answer.drift
         visit.take_detail(answer.snapshot, answer.events)
+
+    async def _read_due_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
+        """Metrics, where rows may have come. The end of a job is told even if its last rows can't be read."""
+        pace = visit.book.state.pace
+        if visit.unread or not wants_metrics(pace, job):
+            return
+        before = (pace.wide_at, pace.looked_back)
+        try:
+            await self._read_metrics(visit, drift, job)
+        except ProviderError as error:
+            pace.wide_at, pace.looked_back = before
+            if error.reason is FailureReason.NOT_FOUND and pace.train_step is None and pace.eval_step is None:
+                return  # a job that has not logged a row yet may have no metrics to be found
+            if not job.status.terminal:
+                raise
+            visit.unread.append(error)
 
     async def _read_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
         book, pace = visit.book, visit.book.state.pace
@@ -64,7 +80,7 @@ class JobReader:
         rows = visit.unknown_rows(answer.rows)
         history = await self._history(book) if visit.wants_history(rows) else []
         visit.take_rows(rows, history)
-        visit.metrics_read, visit.fresh = True, visit.rows > 0
+        visit.metrics_read = True
         book.forget_old_keys(start)
         pace.tail = job.raw_status
 

@@ -1,14 +1,15 @@
 """One pass over one account: list the jobs, look at each that is watched, judge, and commit job by job."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import structlog
 
-from watcher.domain.alerts import Subject
+from watcher.domain.alerts import Subject, TransitionReason
+from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.observations import Drift, Snapshot, SweepOutcome
 from watcher.domain.restarts import successor_listed
 from watcher.domain.rule import SubjectKind
@@ -19,30 +20,12 @@ from watcher.service.config import AccountConfig, Selection
 from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
-from watcher.service.records import JobKey, JobRecord
+from watcher.service.records import JobKey, JobRecord, ProposalState
+from watcher.service.report import SweepReport
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
 
 log = structlog.get_logger(__name__)
-
-_BLINDING = frozenset({FailureReason.AUTH, FailureReason.FORBIDDEN, FailureReason.BILLING})
-
-
-@dataclass(slots=True, kw_only=True)
-class SweepReport:
-    """How a sweep went. `reason` is None when the account could be seen."""
-
-    account: str
-    at: datetime
-    reason: str | None = None
-    detail: str = ""
-    jobs: int = 0
-    rows: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def ok(self) -> bool:
-        return self.reason is None
 
 
 class Sweeper:
@@ -71,11 +54,14 @@ class Sweeper:
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
         self._sweeping = asyncio.Lock()
         self._started = False
-        self._distrust_clock = False
+        self._unloaded: set[str] = set()
+        """Open jobs that are in the store and not in memory: at the start, and after a failure on the way."""
+        self._listed_at = 0.0
+        self._clock_steps = self._steps_settled = 0
 
     def distrust_clock(self) -> None:
-        """The clock stepped: the next sweep concludes nothing from the passing of time and confirms no breach."""
-        self._distrust_clock = True
+        """The clock stepped: the next whole sweep concludes nothing from the passing of time and confirms no breach."""
+        self._clock_steps += 1
 
     async def run(self) -> SweepReport:
         """One sweep.
@@ -84,12 +70,13 @@ class Sweeper:
             StoreError: the store cannot be read or written; nothing was decided.
         """
         async with self._sweeping:
-            now, begun = self._clock.now(), self._clock.monotonic()
+            now, begun, steps = self._clock.now(), self._clock.monotonic(), self._clock_steps
             report = SweepReport(account=self.config.name, at=now)
             drift = list[Drift]()
-            await self._start()
+            await self._load_open()
             await self._cancels.refresh(now)
             self._reader.begin_sweep()
+            self._listed_at = self._clock.monotonic()
             try:
                 listing = await self._provider.list_jobs()
             except ProviderError as error:
@@ -101,7 +88,7 @@ class Sweeper:
                 await self._visit_all(listing.jobs, set(listing.bad_ids), report, drift, now)
             await self._conclude(report, drift, now)
             self._telemetry.sweep(self.config.name, report.reason, self._clock.monotonic() - begun, report.rows)
-            self._distrust_clock = False
+            self._steps_settled = steps
             return report
 
     async def look_again(self, job_id: str) -> tuple[JobBook, Visit] | None:
@@ -114,18 +101,20 @@ class Sweeper:
             StoreError: what was seen could not be committed.
         """
         book = self._books.get(job_id)
-        if book is None:
-            return None
-        visit = Visit(book, self._clock.now(), link=self.config.link)
-        try:
-            await self._reader.look(visit, None, [], detail=True)
-        except ProviderError as error:
-            visit.blind = error.reason.value
-            raise
-        finally:  # what was seen before a failing call is folded, so it is committed
+        if book is None or not book.lock.locked():
+            return None  # thrown away while the caller waited for its lock
+        visit, failure = self._visit(book, self._clock.now()), None
+        with self._thrown_away(book):
+            try:
+                await self._reader.look(visit, None, [], detail=True)
+            except ProviderError as error:  # what was seen before it is folded, so it is committed
+                visit.blind, failure = error.reason.value, error
+            book.looked_at = self._clock.monotonic()
             self._cancels.follow(visit)
-            visit.finish(judge_time=not self._distrust_clock)
+            visit.finish()
             await self._commit(visit)
+        if failure is not None:
+            raise failure
         return book, visit
 
     async def commit(self, visit: Visit) -> None:
@@ -134,7 +123,8 @@ class Sweeper:
         Raises:
             StoreError: it is not stored, and the job's book is thrown away.
         """
-        await self._commit(visit)
+        with self._thrown_away(visit.book):
+            await self._commit(visit)
 
     def locked(self, job_id: str) -> asyncio.Lock | None:
         """The lock of a watched job."""
@@ -148,44 +138,42 @@ class Sweeper:
     async def load(self) -> None:
         """Read the open jobs of the store, so that effects left over from a crash find their jobs."""
         async with self._sweeping:
-            await self._start()
+            await self._load_open()
 
     # --- jobs ---
 
-    async def _start(self) -> None:
-        if self._started:
-            return
-        records = await self._store.read(lambda reads: reads.jobs(self.config.name))
-        for record in records:
-            selection = self.config.select(record.snapshot)
-            if record.successor:
-                self._origins[record.successor] = record
-            if record.closed:
-                self._closed.add(record.key.job_id)
-            elif selection is not None:
-                await self._restore(record.key, selection)
-        self._started = True
+    async def _load_open(self) -> None:
+        """Bring into memory what is in the store. A job that can't be loaded is told, and tried again next time."""
+        if not self._started:
+            for record in await self._store.read(lambda reads: reads.jobs(self.config.name)):
+                if record.successor:
+                    self._origins[record.successor] = record
+                (self._closed if record.closed else self._unloaded).add(record.key.job_id)
+            self._started = True
+        for job_id in sorted(self._unloaded):
+            if await self._guarded(job_id, self._restore(JobKey(self.config.name, job_id))) is None:
+                self._unloaded.discard(job_id)
 
-    async def _restore(self, key: JobKey, selection: Selection) -> JobBook | None:
+    async def _restore(self, key: JobKey) -> None:
         stored = await self._store.read(lambda reads: read_stored(reads, key))
         if stored is None or stored.record.closed:
-            return None
-        now = self._clock.now()
-        book, told = load_book(stored, selection, now)
-        self._books[key.job_id] = book
-        if told:
-            await self._commit(Visit(book, now, link=self.config.link, transitions=told))
-        return book
+            return
+        now, selection = self._clock.now(), self.config.select(stored.record.snapshot)
+        book, told = load_book(stored, selection or _unwatched(stored.record), now)
+        visit = Visit(book, now, link=self.config.link, transitions=told)
+        if selection is None and book.proposal is not None and book.proposal.state is ProposalState.PROPOSED:
+            note = "Not cancelled after all: the job is not watched any more."
+            self._cancels.end(visit, ProposalState.WITHDRAWN, TransitionReason.CANCEL_WITHDRAWN, note)
+        await self._commit(visit)
+        if selection is not None:
+            self._books[key.job_id] = book
 
     async def _open(self, listed: Snapshot, now: datetime) -> JobBook | None:
-        """The book of a job that is not in memory: new, or thrown away after a failed commit."""
+        """The book of a job that is seen for the first time; None when it is not watched, or could not be loaded."""
         selection = self.config.select(listed)
-        if selection is None:
+        if selection is None or listed.job_id in self._unloaded:
             return None
         key = JobKey(self.config.name, listed.job_id)
-        book = await self._restore(key, selection)
-        if book is not None:
-            return book
         if self._ended_long_ago(listed, now):
             await self._record_silently(listed, selection, now)
             return None
@@ -194,17 +182,43 @@ class Sweeper:
     async def _visit_all(
         self, listed: tuple[Snapshot, ...], unreadable: set[str], report: SweepReport, drift: list[Drift], now: datetime
     ) -> None:
-        seen = {job.job_id for job in listed} | unreadable
+        jobs = {job.job_id: job for job in listed}
         self._link_restarts(listed)
-        work = [self._visit_listed(job, report, drift, now) for job in listed if job.job_id not in self._closed]
-        work += [self._visit_missing(job_id, report, now) for job_id in list(self._books) if job_id not in seen]
-        results = await asyncio.gather(*work, return_exceptions=True)
-        store_errors = [r for r in results if isinstance(r, StoreError)]
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, StoreError):
-                raise result
-        if store_errors and len(store_errors) == len(results):
-            raise store_errors[0]
+        missing = [job_id for job_id in self._books if job_id not in jobs and job_id not in unreadable]
+        work = [(i, self._visit_listed(job, report, drift, now)) for i, job in jobs.items() if i not in self._closed]
+        work += [(job_id, self._visit_missing(job_id, report, now)) for job_id in missing]
+        failures = await asyncio.gather(*(self._guarded(job_id, visiting) for job_id, visiting in work))
+        if failures and all(isinstance(failure, StoreError) for failure in failures):
+            raise failures[0] or StoreError
+
+    async def _guarded(self, job_id: str, work: Coroutine[Any, Any, None]) -> Exception | None:
+        """What work on one job failed with: told, and no other job's business."""
+        try:
+            await work
+        except StoreError as error:
+            return error
+        except Exception as error:
+            log.exception("job.visit_crashed", job_id=job_id, account=self.config.name)
+            self._faults.report("job", job_id, f"looking at {job_id} failed: {type(error).__name__}")
+            return error
+        return None
+
+    @contextmanager
+    def _thrown_away(self, book: JobBook) -> Iterator[None]:
+        """Whatever fails in here leaves the book ahead of the store: it is thrown away and loaded again."""
+        try:
+            yield
+        except BaseException:
+            if self._books.get(book.key.job_id) is book:
+                del self._books[book.key.job_id]
+                self._unloaded.add(book.key.job_id)
+            raise
+
+    def _visit(self, book: JobBook, now: datetime) -> Visit:
+        visit = Visit(book, now, link=self.config.link)
+        if self._clock_steps != self._steps_settled:
+            visit.blind = "clock"
+        return visit
 
     def _link_restarts(self, listed: tuple[Snapshot, ...]) -> None:
         """Restarted jobs and those that go on for them, so that people see one story. A veto goes over with it."""
@@ -232,30 +246,41 @@ class Sweeper:
         self._continue(book)
         report.jobs += 1
         async with book.lock:
-            if book.record.closed:
-                return
-            visit = Visit(book, now, link=self.config.link)
-            await self._look_guarded(visit, listed, report, drift)
-            await self._finish(visit, report)
+            if self._books.get(listed.job_id) is not book:
+                return  # closed, or thrown away, while we waited for it
+            visit = self._visit(book, now)
+            with self._thrown_away(book):
+                try:
+                    # A list that was asked for before somebody looked at the job is older than what is known.
+                    newest = listed if book.looked_at <= self._listed_at else None
+                    await self._reader.look(visit, newest, drift)
+                except ProviderError as error:
+                    self._note_failure(visit, error, report)
+                await self._finish(visit, report)
 
     async def _visit_missing(self, job_id: str, report: SweepReport, now: datetime) -> None:
-        """A job that the list does not show any more: gone only when the API says 404 for it."""
+        """A job that the list does not show any more: gone only when the API says 404 for the job itself."""
         book = self._books[job_id]
         report.jobs += 1
         async with book.lock:
-            visit = Visit(book, now, link=self.config.link)
-            try:
-                await self._reader.look(visit, None, [], detail=True)
-            except ProviderError as error:
-                if error.reason is FailureReason.NOT_FOUND:
-                    visit.take_gone()
-                else:
-                    self._note_failure(visit, error, report)
-            await self._finish(visit, report)
+            if self._books.get(job_id) is not book:
+                return
+            visit = self._visit(book, now)
+            with self._thrown_away(book):
+                try:
+                    await self._reader.look(visit, None, [], detail=True)
+                except ProviderError as error:
+                    if error.reason is FailureReason.NOT_FOUND and book.record.detail_at != now:
+                        visit.take_gone()
+                    else:
+                        self._note_failure(visit, error, report)
+                await self._finish(visit, report)
 
     async def _finish(self, visit: Visit, report: SweepReport) -> None:
+        for error in visit.unread:
+            report.failed[error.reason.value] += 1
         self._cancels.follow(visit)
-        visit.finish(judge_time=not self._distrust_clock)
+        visit.finish()
         self._cancels.consider(visit)
         report.rows += visit.rows
         for crash in visit.book.fold.crashes:
@@ -269,14 +294,12 @@ class Sweeper:
         job_id = visit.book.key.job_id
         try:
             await self._committer.commit(visit.write)
-        except BaseException as error:
-            # What is in memory is ahead of the store: the job is read again from the store in the next sweep.
-            self._books.pop(job_id, None)
-            if isinstance(error, StoreError):
-                self._faults.report("store", job_id, f"what was seen of {job_id} could not be stored: {error}")
+        except StoreError as error:
+            self._faults.report("store", job_id, f"what was seen of {job_id} could not be stored: {error}")
             raise
         visit.committed()
         self._faults.over("store", job_id)
+        self._faults.over("job", job_id)
         for transition in visit.transitions:
             self._telemetry.alert(transition.alert.rule, transition.reason.value)
             log.info(
@@ -306,14 +329,6 @@ class Sweeper:
         await self._committer.commit(lambda tx: tx.save_job(record))
         self._closed.add(job.job_id)
 
-    # --- looking at one job ---
-
-    async def _look_guarded(self, visit: Visit, listed: Snapshot, report: SweepReport, drift: list[Drift]) -> None:
-        try:
-            await self._reader.look(visit, listed, drift)
-        except ProviderError as error:
-            self._note_failure(visit, error, report)
-
     def _note_failure(self, visit: Visit, error: ProviderError, report: SweepReport) -> None:
         visit.blind = error.reason.value
         report.failed[error.reason.value] += 1
@@ -329,7 +344,7 @@ class Sweeper:
 
     async def _conclude(self, report: SweepReport, drift: list[Drift], now: datetime) -> None:
         if report.reason is None:
-            report.reason = _reason_of(report.failed, report.jobs)
+            report.reason = report.blinding()
         if report.reason is not None and not report.detail:
             report.detail = f"{sum(report.failed.values())} of {report.jobs} jobs could not be read"
         outcome = SweepOutcome(at=now, reason=report.reason, detail=report.detail)
@@ -339,14 +354,9 @@ class Sweeper:
             log.warning("sweep.failed", account=self.config.name, reason=report.reason, detail=report.detail)
 
 
-def _reason_of(failed: Counter[str], jobs: int) -> str | None:
-    """Why the account counts as not seen: a key or balance problem anywhere, or more than half of the jobs unread."""
-    blinding = [reason for reason in failed if reason in _BLINDING]
-    if blinding:
-        return blinding[0]
-    if failed and 2 * sum(failed.values()) > jobs:
-        return failed.most_common(1)[0][0]
-    return None
+def _unwatched(record: JobRecord) -> Selection:
+    """For a job that the configuration does not select any more: no rules, and no cancels."""
+    return Selection(name=record.selection, rules=(), policy=CancelPolicy())
 
 
 SweeperOf = Callable[[str], Sweeper | None]

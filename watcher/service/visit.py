@@ -12,6 +12,7 @@ from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
 from watcher.domain.verdicts import Unknown
 from watcher.service.book import JobBook, row_key, rows_of
+from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
 from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
 
@@ -27,10 +28,12 @@ class Visit:
     now: datetime
     link: str = ""
     fresh: bool = False
-    """Whether this visit brought rows that were not known."""
+    """Whether this visit brought rows that go on from those that were known; a row that was held up is no news."""
     metrics_read: bool = False
     blind: str = ""
-    """Why the job could not be seen whole; empty when it could."""
+    """Why the job could not be seen whole, or `clock` when the clock just stepped; empty when it could."""
+    unread: list[ProviderError] = field(default_factory=list)
+    """Calls that failed and were gone on without."""
     observations: list[Observation] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     superseded: list[tuple[int, int]] = field(default_factory=list)
@@ -103,13 +106,14 @@ class Visit:
         for row in rows:
             arrival = self.book.state.feed.classify(row)
             self.book.known.add(row_key(row))
-            if arrival is Arrival.DUPLICATE:
+            if arrival in (Arrival.DUPLICATE, Arrival.SUPERSEDED):
                 continue
             self.rows += 1
             self.new_eval |= isinstance(row, EvalRow)
             if arrival is Arrival.LATE:
                 late.append(row)
                 continue
+            self.fresh = True
             if arrival is Arrival.ATTEMPT:
                 self._start_attempt(row, history)
             self.book.note_row(row, self.now)
@@ -119,16 +123,19 @@ class Visit:
 
     def rebuild(self, history: Sequence[Observation]) -> None:
         """Rules whose version or settings changed fold the whole history anew."""
-        self.book.fold.rebuild(self.book.stale, _in_order([*history, *self.observations]))
+        self.book.fold.rebuild(self.book.stale, _in_order(self._live(list(history), self.observations)))
         self.book.stale = set()
         self._restarted = True
-        self.transitions += self.book.fold.judge_all(self.now)
+        if not self.book.fresh_contact:
+            self.transitions += self.book.fold.judge_all(self.now, timed=False)
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         record = self.book.record
-        changed = snapshot != record.snapshot or not self._has_snapshot()
-        record.snapshot = snapshot
-        if snapshot.status.terminal and record.ended_at is None:
+        changed = snapshot != record.snapshot or not self._has_snapshot() or record.gone
+        record.snapshot, record.gone = snapshot, False
+        if not snapshot.status.terminal:
+            record.ended_at = None
+        elif record.ended_at is None:
             record.ended_at = self.now
             self.book.state.owed_refund |= bool(snapshot.early_stopped) and not self.book.state.refunded
         if changed:
@@ -148,13 +155,15 @@ class Visit:
         """The job went back to this row's step: rules fold again over what came before it."""
         self.superseded.append((row.step, len(self.observations)))
         self._refold(row.step, self._live(list(history), self.observations))
+        self.book.state.feed.begin_attempt(row)
+        self.book.fold.confirmations.clear()
 
     def _take_late(self, late: list[Row], history: Sequence[Observation]) -> None:
         """Rows that were held up: rules fold again with them in their places."""
         self.observations += late
         self._refold(min(row.step for row in late), self._live(list(history), self.observations))
         if not self.book.fresh_contact:
-            self.transitions += self.book.fold.judge_all(self.now)
+            self.transitions += self.book.fold.judge_all(self.now, timed=False)
 
     def _live(self, history: list[Observation], new: list[Observation]) -> list[Observation]:
         """History and new observations without rows that an attempt within this visit replaced."""
@@ -177,21 +186,17 @@ class Visit:
 
     # --- the end of the visit ---
 
-    def finish(self, *, judge_time: bool) -> None:
+    def finish(self) -> None:
         """Judge what time alone can change, count confirmations, and see whether the job is done with.
 
-        `judge_time` is False when the job could not be seen whole or the clock stepped: then nothing is concluded from
-        the passing of time.
+        When the job could not be seen whole or the clock stepped, nothing is concluded from the passing of time.
         """
         book, fold = self.book, self.book.fold
-        if book.fresh_contact and not self.blind:
-            self.transitions += fold.judge_all(self.now)
-            book.fresh_contact = False
-            book.state.contacted = True
-        elif judge_time and not self.blind:
-            self.transitions += fold.judge_all(self.now, timed_only=True)
-        if self.fresh and judge_time:
-            fold.confirm()
+        if not self.blind:
+            self.transitions += fold.judge_all(self.now) if book.fresh_contact else fold.judge_timed(self.now)
+            book.fresh_contact, book.state.contacted = False, True
+            if self.fresh:
+                fold.confirm()
         record = book.record
         record.health = job_health(
             record.snapshot.status,
@@ -204,6 +209,8 @@ class Visit:
     def _close_if_done(self) -> None:
         record = self.book.record
         if record.ended_at is None or not (record.snapshot.status.terminal or record.gone) or self._cancel_is_open():
+            return
+        if self.blind == "clock":
             return
         owed = self.book.state.owed_refund and not record.gone
         if followed_out(ended_at=record.ended_at, owed_refund=owed, now=self.now):
@@ -232,6 +239,7 @@ class Visit:
         first = record.last_seq + 1
         self._saves = self._saves_states()
         saved = replace(record, last_seq=record.last_seq + len(self.observations), updated_at=self.now)
+        book.state.held = book.fold.held()
         saved.feed = codec.encode(book.state)
         if self._saves:
             saved.saved_seq = saved.last_seq

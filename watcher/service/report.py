@@ -1,0 +1,37 @@
+"""How a sweep went, and whether that counts as having seen the account."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watcher.service.errors import FailureReason
+
+_BLINDING = frozenset({FailureReason.AUTH, FailureReason.FORBIDDEN, FailureReason.BILLING})
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepReport:
+    """`reason` is None when the account could be seen; `failed` counts jobs that could not be read whole, by reason."""
+
+    account: str
+    at: datetime
+    reason: str | None = None
+    detail: str = ""
+    jobs: int = 0
+    rows: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is None
+
+    def blinding(self) -> str | None:
+        """Why the account counts as not seen: a key or balance problem anywhere, or more than half of the jobs unread.
+
+        A 404 says something of a job and nothing of the account.
+        """
+        account = next((reason for reason in self.failed if reason in _BLINDING), None)
+        if account is not None:
+            return account
+        others = Counter({r: count for r, count in self.failed.items() if r != FailureReason.NOT_FOUND})
+        return others.most_common(1)[0][0] if 2 * others.total() > self.jobs else None
