@@ -45,7 +45,7 @@ def is_narrow(console: Console) -> bool:
 def put(console: Console, *parts: RenderableType) -> None:
     """Print without the spaces with which a table fills its lines."""
     with console.capture() as captured:
-        console.print(*parts, sep="\n")
+        console.print(*parts, sep="\n", crop=False)
     text = "\n".join(line.rstrip() for line in captured.get().splitlines())
     console.file.write(f"{text}\n")
 

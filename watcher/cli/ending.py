@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from watcher import bootstrap
-from watcher.cli import drawing
+from watcher.cli import drawing, tables
 from watcher.cli.acts import ask
 from watcher.cli.common import ConfigOption, StateOption, reading, set_up_logs, settings_of, state_of
 from watcher.cli.naming import ExactArgument, exact
@@ -17,7 +17,7 @@ from watcher.domain import codec, money
 from watcher.domain.phrasing import steps
 from watcher.service.book import BookState
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
-from watcher.service.manual import refusal
+from watcher.service.manual import known_answer
 from watcher.service.records import Checkpoint, JobDetail, JobRecord
 from watcher.service.status import Json, job_view
 from watcher.settings import Account, Settings
@@ -46,9 +46,9 @@ def cancel(
     """
     with reading(config, state_dir) as store:
         record = store.read_now(lambda reads: exact(reads, job))
+        answer = store.read_now(lambda reads: known_answer(reads, record))
     view = job_view(record, ())
-    _say(*_what(view), *_meaning(view, _saved(record)))
-    answer = refusal(record)
+    _say(*_what(view), *(_meaning(view, _saved(record)) if answer is None else ()))
     if answer is None and not yes and _typed("Cancel it? [y/N] ").lower() not in ("y", "yes"):
         typer.echo("nothing was done", err=True)
         return 1
@@ -154,9 +154,10 @@ def _saved(record: JobRecord) -> int | None:
 def _what(view: Json) -> list[str]:
     where = steps(view["step"], view["total_steps"])
     named = f" ({view['suffix']})" if view["suffix"] else ""
+    seen = f", as seen {tables.moment(view['updated_at'])} UTC" if view["updated_at"] else ""
     return [
         f"job {view['id']}{named}, account {view['account']}",
-        f"status {view['status']}{f', step {where}' if where else ''}, health {view['health']}",
+        f"status {view['status']}{f', step {where}' if where else ''}, health {view['health']}{seen}",
     ]
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -86,7 +86,7 @@ def time_left(eta: Json) -> str:
     """Both estimates in words, each with what it is of."""
     training, stage = eta["training_seconds"], eta["stage_seconds"]
     found = []
-    if training is not None:
+    if training:  # none left while it still runs says only that no newer row was seen
         found.append(f"about {span(timedelta(seconds=training))} of training at its own pace")
     if stage is not None:
         found.append(f"about {span(timedelta(seconds=stage))} of the present stage as the API estimates it")
@@ -128,23 +128,23 @@ def _cancel(job: Json) -> RenderableType | None:
     return lines if lines.row_count else None
 
 
-def checkpoint_table(found: list[Json]) -> Table | None:
+def checkpoint_table(found: list[Json]) -> RenderableType | None:
     """Checkpoints as they come, with the words that other tools take."""
     table = tables.plain()
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("type", no_wrap=True)
     table.add_column("saved", no_wrap=True)
     table.add_column("from_checkpoint", overflow="fold")
-    table.add_column("download", overflow="fold")
     for checkpoint in found:
         table.add_row(
             "" if checkpoint["step"] is None else str(checkpoint["step"]),
             Text(drawing.sentence(checkpoint["type"])),
             tables.moment(checkpoint["created_at"]),
             Text(drawing.sentence(checkpoint["from_checkpoint"])),
-            Text(drawing.sentence(checkpoint["download"])),
         )
-    return table if table.row_count else None
+    # On lines of their own, never broken, so that they can be copied as they are.
+    commands = [Text(drawing.sentence(c["download"]), no_wrap=True, overflow="ignore") for c in found]
+    return Group(table, "", *commands) if found else None
 
 
 def event_table(found: list[Json]) -> Table | None:

@@ -194,6 +194,8 @@ def _cells(row: Row) -> list[object]:
 
 def _text(value: object) -> object:
     """Somebody else's words as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if not isinstance(value, str):
         return "" if value is None else value
     text = clean(value, _LONGEST_CELL)

@@ -19,7 +19,7 @@ from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 from watcher.service.perform import SETTLE
-from watcher.service.ports import Clock, Provider, Store, Writes
+from watcher.service.ports import Clock, Provider, Reads, Store, Writes
 from watcher.service.records import MANUAL, JobRecord, Proposal, ProposalState
 from watcher.service.sweep import Sweeper, SweeperOf
 from watcher.service.visit import Visit
@@ -51,9 +51,9 @@ class ManualCancel:
         records = await self._store.read(lambda reads: reads.find_jobs(job_id))
         if not records:
             raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job")
-        refused = next((no for no in map(refusal, records) if no), None)
-        if refused is not None:
-            return refused
+        known = await self._store.read(lambda reads: [answer for r in records if (answer := known_answer(reads, r))])
+        if known:
+            return known[0]
         for record in records:
             sweeper, provider = self._sweepers(record.key.account), self._provider_of(record.key.account)
             lock = sweeper.locked(job_id) if sweeper else None
@@ -71,14 +71,14 @@ class ManualCancel:
         if looked is None:
             return _answer(record, done=False, text="Nothing was requested: the job is being read anew. Try again.")
         book = looked[0]
-        refused = refusal(book.record)
+        refused = _refusal(book.record)
         if refused is not None:
             return refused
         now = self._clock.now()
         proposal = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
         book.proposal = proposal
         if proposal.requested_at != now:
-            return _answer(book.record, done=True, text=f"Already requested at {proposal.requested_at:%H:%M:%S} UTC.")
+            return _already(book.record, proposal)
         ours = Visit(book, now, link=sweeper.config.link)
         ours.take_event_of_ours(Event(type=OUR_CANCEL, at=now, message="cancelled by hand"))
         await sweeper.commit(ours)
@@ -87,12 +87,13 @@ class ManualCancel:
     async def _post(self, book: JobBook, proposal: Proposal, provider: Provider) -> dict[str, Any]:
         log.info("cancel.posting", job_id=book.key.job_id, rule=MANUAL, step=proposal.step)
         try:
-            await provider.cancel(book.key.job_id)
+            seen = await provider.cancel(book.key.job_id)
         except ProviderError as error:
             log.warning("cancel.post_failed", reason=error.reason.value, maybe_done=error.maybe_done)
             return await self._settle(book, proposal, provider, error)
         await self._posted(book, proposal)
-        return _answer(book.record, done=True, text="Cancel requested; it takes effect in a while. It is followed.")
+        text = "Cancel requested; it takes effect in a while, and the watcher follows it."
+        return _answer(replace(book.record, snapshot=seen), done=True, text=text)
 
     async def _posted(self, book: JobBook, proposal: Proposal) -> None:
         posted = replace(proposal, posted_at=self._clock.now())
@@ -172,7 +173,18 @@ def _give_way(tx: Writes, known: Proposal, book: JobBook, now: datetime, link: s
         tx.add_transition(told, codec.encode(book.facts(link)))
 
 
-def refusal(record: JobRecord) -> dict[str, Any] | None:
+def known_answer(reads: Reads, record: JobRecord) -> dict[str, Any] | None:
+    """The answer where the store alone can tell that nothing is to be done."""
+    posted = [p for p in reads.proposals(key=record.key, states=[ProposalState.REQUESTED]) if p.posted_at]
+    return _refusal(record) or (_already(record, posted[0]) if posted else None)
+
+
+def _already(record: JobRecord, proposal: Proposal) -> dict[str, Any]:
+    at = proposal.posted_at or proposal.requested_at or proposal.proposed_at
+    return _answer(record, done=True, text=f"Already requested at {at:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def _refusal(record: JobRecord) -> dict[str, Any] | None:
     """The answer for a job that can't be cancelled: a success only where it is on its way to that already."""
     if record.gone:
         return _answer(record, done=False, text="Can't be cancelled: the API does not know it any more.")
