@@ -50,6 +50,9 @@ def _table(story: Story, saved: dict[str, tuple[int, int]], *, narrow: bool) -> 
         for index, row in enumerate(cells):
             head = ("", "", "") if index else _head(job, saved.get(job["id"]), narrow=narrow)
             table.add_row(*head[:2], *row, head[2])
+    jobs = {job["id"] for job in story.jobs}
+    for alert in (a for a in story.alerts if a["subject"] not in jobs):
+        table.add_row(Text(drawing.sentence(alert["subject"]), "bold"), "", *_cells(story, {}, alert), "")
     return table
 
 
@@ -68,7 +71,7 @@ def _cells(story: Story, job: Json, alert: Json) -> tuple[RenderableType, ...]:
     if alert["state"] == "resolved":
         title.append(", over", "dim")
     seconds = story.elapsed(datetime.fromisoformat(alert["starts_at"]))
-    return title, f"{seconds:.1f} s", drawing.steps(alert["step"], job["total_steps"])
+    return title, f"{seconds:.1f} s", drawing.steps(alert["step"], job.get("total_steps"))
 
 
 def _saved(story: Story, proposal: Json) -> tuple[int, int]:
@@ -81,7 +84,7 @@ def _saved(story: Story, proposal: Json) -> tuple[int, int]:
 
 def _summary(story: Story, saved: dict[str, tuple[int, int]], api: ApiLog, received: int) -> list[str]:
     found = [a for a in story.alerts if a["rule"] not in _EXPECTED and a["severity"] != "info"]
-    bad = {a["subject"] for a in found}
+    bad = {job["id"] for job in story.jobs} & {a["subject"] for a in found}
     lines = [f"Found: {len(found)} problems on {len(bad)} of {len(story.jobs)} jobs."]
     if saved:
         unrun, planned = (sum(column) for column in zip(*saved.values(), strict=True))

@@ -26,6 +26,8 @@ _FORCED = 130
 _SEED = "1"
 """Of the faults: with it one of the cancels is answered with an error although it was done."""
 _PATIENCE = 8.0
+_BLIND = 15.0
+"""Seconds after which the watcher should have seen the first job."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -112,6 +114,8 @@ class Demo:
                 )
                 if story.over(now):
                     return
+                if not story.jobs and clock.monotonic() - begun > _BLIND:
+                    raise ChildError(f"the watcher saw no job in {_BLIND:.0f} s{self._children[-1].last_lines()}")
 
     def _page(self) -> str:
         """The address of the watcher's own page, once it is known."""

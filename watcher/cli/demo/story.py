@@ -94,18 +94,19 @@ class Story:
             self._tell(moment, "", drawing.name(job), drawing.sentence(job["status"]))
 
     def _note_alert(self, alert: Json) -> None:
-        if not self._changed(alert["id"], alert["state"]):
+        new = alert["id"] not in self._known
+        if alert["state"] == "pending" or not self._changed(alert["id"], alert["state"]):
             return
         job = self.job(alert["account"], alert["subject"])
         who = drawing.name(job) if job else drawing.sentence(alert["subject"])
         title = drawing.title(alert)
-        if alert["state"] != "firing":
+        if new:  # it may have fired and gone between two looks
+            where = drawing.steps(alert["step"], job["total_steps"] if job else None)
+            told = f"{title}{f' at {where}' if where else ''}: {drawing.sentence(alert['reason'])}"
+            self._tell(_moment(alert["starts_at"]), alert["severity"], who, told)
+            self._write(alert, job)
+        if alert["state"] == "resolved":
             self._tell(_moment(alert["ends_at"]), "", who, f"{title} is over")
-            return
-        where = drawing.steps(alert["step"], job["total_steps"] if job else None)
-        told = f"{title}{f' at {where}' if where else ''}: {drawing.sentence(alert['reason'])}"
-        self._tell(_moment(alert["starts_at"]), alert["severity"], who, told)
-        self._write(alert, job)
 
     def _note_proposal(self, proposal: Json) -> None:
         state = "posted" if proposal["state"] == "requested" and proposal["posted_at"] else proposal["state"]
