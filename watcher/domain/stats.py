@@ -91,8 +91,8 @@ class Excursion:
     blocks: Blocks = field(default_factory=Blocks)
 
     def follow(self, step: int, y: float, level: float, limit: float) -> None:
-        """Add a row, or start anew when the level is at the limit; up to two rows above it are no excursion yet."""
-        if level <= limit and (self.rows > 2 or y <= limit):  # noqa: PLR2004
+        """Add a row, or start anew when both the row and the level are at or below the limit."""
+        if max(level, y) <= limit:
             self.since, self.rows = step, 0
             self.blocks.clear()
             return

@@ -127,9 +127,7 @@ def test_it_is_not_cancelled(recorded: tuple[Row, ...], method: str | None, *, p
     assert result.cancel is None
 
 
-@pytest.mark.parametrize(
-    ("recorded", "method"), [h for h in HEALTHY if "shard" not in h.id and "evaluation" not in h.id]
-)
+@pytest.mark.parametrize(("recorded", "method"), [h for h in HEALTHY if h not in TOLD])
 def test_it_raises_no_alarm_either(recorded: tuple[Row, ...], method: str | None) -> None:
     result = replayed(recorded, Divergence(), NanLoss(), method=method)
 

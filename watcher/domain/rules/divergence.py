@@ -47,9 +47,10 @@ _PROGRESS = 0.05
 """Progress in y under which the best level is no reference of its own: the start is."""
 _EARLY = 0.05
 """An excursion that begins within this share of the run comes from the learning rate, not from a stretch of bad data
-(which ends by itself, within a tenth of the run in what we have seen), and may be judged sooner."""
-_MILD = 0.4
-"""... unless it is less than this high in y (1.5 times the start): warm-up humps are."""
+(which ends by itself, within a tenth of the run in what we have seen), and may be judged sooner ..."""
+_MILD, _TOP = 0.4, 0.5
+"""... unless it is less than this high in y (1.5 times the start), as warm-up humps are, or its peak lies in the last
+half of its age, as the top of a hump does ..."""
 _HUGE, _HUGE_WAIT = 1.2, 0.18
 """... or peaked above this (3.5 times the start): what was thrown that far falls late but fast; it waits this share."""
 _WARN = 0.5
@@ -235,9 +236,11 @@ class Divergence:
 
     def _wait(self, v: _View) -> float:
         patience = {"low": 1.5, "normal": 1.0, "high": 0.75}[self.sensitivity]
-        early = v.x.since - v.first <= _EARLY * v.total and v.late - v.reference > _MILD
-        if early:
-            return patience * (_HUGE_WAIT if v.x.peak > _HUGE else self.early_wait)
+        young = v.x.since - v.first <= _EARLY * v.total
+        if young and v.x.peak > _HUGE:
+            return patience * _HUGE_WAIT
+        if young and v.late - v.reference > _MILD and v.x.peak_step - v.x.since <= _TOP * v.age:
+            return patience * self.early_wait
         return patience * self.wait
 
     def _left(self, s: DivergenceState, v: _View, wait: float) -> bool:

@@ -19,7 +19,7 @@ _RECOVERED_ROWS = 20
 _FALL = 0.02
 """A loss that becomes exactly 0.0 from above this share of its start did not get there by learning."""
 
-_UNCONFIRMED = 0.3
+_UNCONFIRMED = 0.25
 """What a missing or zero loss counts where no gradient norm was ever reported that could confirm it."""
 
 
