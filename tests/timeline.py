@@ -210,6 +210,7 @@ class Scene:
         await self.store.aclose()
         self.start()
         await self.store.write(lambda tx: tx.release_claims())
+        await self.faults.begin()
         await self.sweeper.load()
 
     async def sweep(self) -> None:

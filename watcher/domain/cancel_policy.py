@@ -93,10 +93,11 @@ class _Refusals:
 
 
 def refusals(policy: CancelPolicy, seen: Evidence) -> tuple[Refusal, ...]:
-    """Every guard that refuses; empty when the cancel may happen. Modes other than off are the caller's business."""
+    """Every guard that refuses; empty when the cancel may happen, or in the mode `observe` would."""
     no = _Refusals()
     job, finding = seen.snapshot, seen.finding
-    no.unless(policy.mode is not CancelMode.OFF, Guard.MODE, "auto-cancel is off for this selection of jobs")
+    acts = policy.mode in (CancelMode.OBSERVE, CancelMode.ENFORCE)
+    no.unless(acts, Guard.MODE, f"auto-cancel is {policy.mode.value} for this selection of jobs, which cancels nothing")
     no.unless(not seen.unknown, Guard.UNKNOWN, "the rule can't tell at the moment")
     no.unless(finding is not None or seen.unknown, Guard.FINDING, "the rule does not find it any more")
     no.unless(finding is None or finding.may_cancel, Guard.CAPABILITY, "this rule never cancels")

@@ -14,7 +14,7 @@ from watcher.domain.cancel_policy import CancelMode, CancelPolicy, Evidence, Gua
 from watcher.domain.observations import Status
 from watcher.domain.verdicts import Finding
 from watcher.service.ports import Store
-from watcher.service.records import Effect, NewEffect, Proposal, ProposalState
+from watcher.service.records import MANUAL, Effect, NewEffect, Proposal, ProposalState
 from watcher.service.subjects import Faults
 from watcher.service.visit import Visit
 
@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 GIVE_UP = timedelta(minutes=30)
 """A job still running so long after its cancel was taken was not cancelled."""
+UNREADABLE = "The answer to the cancel could not be read."
+DOUBTFUL = timedelta(minutes=2)
+"""Where the answer was not readable, people are told so soon that the job still runs."""
 RECENT, RECENT_PACES = timedelta(minutes=2), 5
 """Right before a POST the newest row may be so old: two minutes and five of the job's own paces."""
 _HOUR = timedelta(hours=1)
@@ -44,9 +47,11 @@ class CancelDesk:
         self._store, self._faults, self._kill_switch = store, faults, kill_switch
         self._last_hour = 0
 
-    async def refresh(self, now: datetime) -> None:
-        """Count the cancels of the last hour; call at the start of a sweep."""
+    async def refresh(self, now: datetime, account: str) -> None:
+        """Count the cancels of the last hour, of all accounts; call at the start of a sweep."""
         self._last_hour = await self._store.read(lambda reads: reads.cancels_since(now - _HOUR))
+        if self._last_hour == 0:
+            self._faults.over("cancel_rate", account)
 
     def consider(self, visit: Visit) -> None:
         """At the end of a visit: propose, say what would be done, or note why not."""
@@ -168,6 +173,9 @@ class CancelDesk:
     def _outcome(self, proposal: Proposal, visit: Visit) -> tuple[ProposalState, TransitionReason, str] | None:
         status, job = visit.book.snapshot.status, visit.book.snapshot
         requested = proposal.state is ProposalState.REQUESTED
+        if visit.book.record.gone and requested:
+            note = "The job was deleted before its cancel was seen to take effect."
+            return ProposalState.OVERTAKEN, TransitionReason.CANCEL_OVERTAKEN, note
         if visit.book.record.gone or (status.terminal and not requested):
             return ProposalState.WITHDRAWN, TransitionReason.CANCEL_WITHDRAWN, f"The job ended first: {job.raw_status}."
         if status is Status.CANCELLED:
@@ -175,8 +183,10 @@ class CancelDesk:
         if status.terminal:
             note = f"The job ended by itself before the cancel took effect: {job.raw_status}."
             return ProposalState.OVERTAKEN, TransitionReason.CANCEL_OVERTAKEN, note
-        since = proposal.posted_at  # an intent whose POST was not taken is tried again, or given up, where it is sent
-        if requested and since is not None and status is Status.RUNNING and visit.now - since > GIVE_UP:
+        # Our own intent whose POST was not taken is tried again, or given up, where it is sent; a person's is not.
+        since = proposal.posted_at or (proposal.requested_at if proposal.mode == MANUAL else None)
+        patience = DOUBTFUL if proposal.detail == UNREADABLE else GIVE_UP
+        if requested and since is not None and status is Status.RUNNING and visit.now - since > patience:
             note = "The cancel was requested, but the job still runs. Cancel it by hand."
             return ProposalState.FAILED, TransitionReason.CANCEL_FAILED, note
         return None

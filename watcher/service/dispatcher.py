@@ -147,14 +147,17 @@ class Dispatcher:
         targets = [target.id for target in self.receivers.targets(row.receiver)]
         if targets:
             await self._record(lambda tx: tx.readdress(row.id, targets))
+            self._faults.over("dead_letter", row.target)  # its letters are in other hands now
             log.info("notification.readdressed", key=row.key, receiver=row.receiver, targets=len(targets))
         else:
             await self._park(row, "the receiver has no targets any more")
 
     async def _park(self, row: OutboxRow, why: str) -> None:
         await self._record(lambda tx: tx.park(row.id, self._clock.now(), why))
-        detail = f"a notification to receiver {row.receiver} (target {row.target}) was given up: {why}"
-        self._faults.report("dead_letter", row.target, detail)
+        what = f"a notification to receiver {row.receiver} (target {row.target or 'none'})"
+        if row.effect is not Effect.NOTIFY:
+            what = f"the effect {row.key}"
+        self._faults.report("dead_letter", row.target or row.lane, f"{what} was given up: {why}")
 
     # --- cancels ---
 

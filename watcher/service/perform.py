@@ -9,8 +9,8 @@ import structlog
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.cancel_policy import Refusal
 from watcher.domain.observations import Event, Status
-from watcher.service.cancels import CancelDesk
-from watcher.service.errors import FailureReason, ProviderError
+from watcher.service.cancels import UNREADABLE, CancelDesk
+from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry, Writes
 from watcher.service.records import OutboxRow, Proposal, ProposalState
 from watcher.service.sweep import Sweeper, SweeperOf
@@ -81,7 +81,9 @@ class CancelPerformer:
     async def _under_lock(self, proposal: Proposal, sweeper: Sweeper, provider: Provider) -> Later | None:
         looked = await sweeper.look_again(proposal.key.job_id)
         book = sweeper.book(proposal.key.job_id)
-        if looked is None or book is None or book.proposal is None or book.proposal.id != proposal.id:
+        if looked is None:
+            return Later(self._clock.now() + AGAIN, "the job is being loaded again")
+        if book is None or book.proposal is None or book.proposal.id != proposal.id:
             return None  # ended while we looked, or gave way to a person's: told by whoever ended it
         visit = looked[1]
         alert = book.fold.alerts.get((proposal.rule, proposal.kind))
@@ -139,7 +141,8 @@ class CancelPerformer:
         wanted = replace(proposal, state=ProposalState.REQUESTED, requested_at=now, tries=proposal.tries + 1)
         won = await self._store.write(lambda tx: tx.move_proposal(proposal.id, proposal.state, wanted))
         if not won:
-            book.proposal = await self._store.read(lambda reads: reads.proposal(proposal.id))
+            now_open = await self._store.read(lambda reads: reads.proposal(proposal.id))
+            book.proposal = now_open if now_open is not None and now_open.state.open else None
             return False
         book.proposal = wanted
         ours = Visit(book, now, link=sweeper.config.link)
@@ -153,15 +156,30 @@ class CancelPerformer:
         try:
             await provider.cancel(job_id)
         except ProviderError as error:
-            return await self._failed(sweeper, visit, error)
+            if error.reason is not FailureReason.PAYLOAD or not error.maybe_done:
+                return await self._failed(sweeper, visit, error)
+            detail = UNREADABLE  # a 2xx all the same: another POST could be answered with a second one
+        else:
+            detail = ""
         self._telemetry.cancel("requested")
         proposal = visit.book.proposal
         if proposal is not None:
-            posted = replace(proposal, posted_at=self._clock.now())
+            posted = replace(proposal, posted_at=self._clock.now(), detail=detail)
             told = Transition(alert=alert, reason=TransitionReason.CANCEL_REQUESTED, at=posted.posted_at or visit.now)
-            await self._store.write(lambda tx: _record_posted(tx, posted, told))
             visit.book.proposal = posted
+            await self._remember(posted, told)
         return None
+
+    async def _remember(self, posted: Proposal, told: Transition) -> None:
+        """Write that the POST was taken, however long the store takes to come back: it must not be sent again."""
+        while True:
+            try:
+                await self._store.write(lambda tx: _record_posted(tx, posted, told))
+            except StoreError as error:
+                log.error("cancel.outcome_not_stored", reason=str(error))
+                await self._clock.sleep(AGAIN.total_seconds())
+            else:
+                return
 
     async def _failed(self, sweeper: Sweeper, visit: Visit, error: ProviderError) -> Later | None:
         """The POST was not answered with a yes. What the job's status says is the truth; it is read again later."""

@@ -1,7 +1,7 @@
 """Folds over what is not a job: an account, and the watcher itself with its faults."""
 
+import asyncio
 import traceback
-from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -10,6 +10,7 @@ import structlog
 from watcher.domain.alerts import WATCHER, AlertState, Subject, Transition
 from watcher.domain.engine import Crash, Fold
 from watcher.domain.observations import Fault, Observation
+from watcher.domain.phrasing import slug
 from watcher.domain.rule import Rule
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store, Telemetry, Writes
@@ -17,7 +18,7 @@ from watcher.service.records import StateRecord
 
 log = structlog.get_logger(__name__)
 
-_OF_A_PROCESS = frozenset({"rule_crash", "store", "reload", "clock", "cancel_rate"})
+_OF_A_PROCESS = frozenset({"rule_crash", "job", "store", "reload", "clock", "cancel_rate"})
 """Kinds of faults that end with the process that saw them: if they are still true, they are seen again."""
 
 
@@ -74,8 +75,9 @@ class Faults:
     def __init__(self, rules: Sequence[Rule], store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._book = SubjectBook(WATCHER, rules, store)
         self._store, self._clock, self._telemetry = store, clock, telemetry
-        self._waiting: deque[Fault] = deque(maxlen=1000)
-        self._open: set[tuple[str, str]] = set()
+        self._waiting = list[Fault]()
+        self._open: set[str] = set()
+        self._flushing = asyncio.Lock()
 
     async def begin(self) -> None:
         """A new process: faults of the one before are over, except what is still true (a dead letter stays dead).
@@ -85,21 +87,25 @@ class Faults:
         """
         alerts = await self._store.read(lambda reads: reads.latest_alerts(WATCHER))
         for alert in alerts:
+            if alert.state is not AlertState.FIRING:
+                continue
             kind, _, key = alert.kind.partition(":")
-            if alert.state is AlertState.FIRING and kind in _OF_A_PROCESS:
-                self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail="", over=True))
+            self._open.add(_name(kind, key))
+            if kind in _OF_A_PROCESS:
+                self.over(kind, key)
 
     def report(self, kind: str, key: str, detail: str) -> None:
         """A fault began, or goes on. `detail` holds no secret and no text of the API."""
         self._telemetry.fault(kind)
         log.error("watcher.fault_seen", kind=kind, key=key, detail=detail)
-        self._open.add((kind, key))
-        self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail=detail))
+        if _name(kind, key) not in self._open:
+            self._open.add(_name(kind, key))
+            self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail=detail))
 
     def over(self, kind: str, key: str) -> None:
         """A fault has ended; nothing happens when it was not open."""
-        if (kind, key) in self._open:
-            self._open.discard((kind, key))
+        if _name(kind, key) in self._open:
+            self._open.discard(_name(kind, key))
             self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail="", over=True))
 
     def crashed(self, crash: Crash) -> None:
@@ -111,13 +117,18 @@ class Faults:
 
     async def flush(self) -> None:
         """Hand what was reported to the alerts. What the store does not take waits for the next time."""
-        taken = list(self._waiting)
-        if not taken:
-            return
-        try:
-            await self._book.take(taken, self._clock.now())
-        except StoreError as error:
-            log.error("watcher.fault_not_stored", reason=str(error), waiting=len(taken))
-            return
-        for _ in taken:
-            self._waiting.popleft()
+        async with self._flushing:  # sweeps and the delivery pump call it at the same time
+            taken = list(self._waiting)
+            if not taken:
+                return
+            try:
+                await self._book.take(taken, self._clock.now())
+            except StoreError as error:
+                log.error("watcher.fault_not_stored", reason=str(error), waiting=len(taken))
+                return
+            del self._waiting[: len(taken)]
+
+
+def _name(kind: str, key: str) -> str:
+    """What tells faults apart, as the kinds of their alerts do."""
+    return slug(f"{kind}:{key}" if key else kind)

@@ -74,7 +74,7 @@ class Sweeper:
             report = SweepReport(account=self.config.name, at=now)
             drift = list[Drift]()
             await self._load_open()
-            await self._cancels.refresh(now)
+            await self._cancels.refresh(now, self.config.name)
             self._reader.begin_sweep()
             self._listed_at = self._clock.monotonic()
             try:

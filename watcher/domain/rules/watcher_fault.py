@@ -12,6 +12,8 @@ from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Verdict
 _FAULTS = 100
 _WHAT = {
     "rule_crash": "A rule crashed and is blind on this subject until it is mended",
+    "job": "A job can't be looked at because of a fault of this program; others are not affected",
+    "cancel_rate": "Auto-cancel has stopped: more cancels in an hour than are allowed look like a fault of ours",
     "dead_letter": "A notification could not be delivered and was parked as a dead letter",
     "store": "The store can't write; nothing is decided until it can",
     "reload": "The new configuration is bad; the old one stays in force",
