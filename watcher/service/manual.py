@@ -17,7 +17,7 @@ from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
-from watcher.service.errors import ConfigError, FailureReason, ProviderError
+from watcher.service.errors import ConfigError, FailureReason, ProviderError, StoreError
 from watcher.service.perform import SETTLE
 from watcher.service.ports import Clock, Provider, Reads, Store, Writes
 from watcher.service.records import MANUAL, JobRecord, Proposal, ProposalState
@@ -75,9 +75,9 @@ class ManualCancel:
         if refused is not None:
             return refused
         now = self._clock.now()
-        proposal = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
+        proposal, ours_to_post = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
         book.proposal = proposal
-        if proposal.requested_at != now:
+        if not ours_to_post:
             return _already(book.record, proposal)
         ours = Visit(book, now, link=sweeper.config.link)
         ours.take_event_of_ours(Event(type=OUR_CANCEL, at=now, message="cancelled by hand"))
@@ -97,7 +97,11 @@ class ManualCancel:
 
     async def _posted(self, book: JobBook, proposal: Proposal) -> None:
         posted = replace(proposal, posted_at=self._clock.now())
-        await self._store.write(lambda tx: tx.move_proposal(posted.id, ProposalState.REQUESTED, posted))
+        try:
+            await self._store.write(lambda tx: tx.move_proposal(posted.id, ProposalState.REQUESTED, posted))
+        except StoreError as error:  # the cancel is under way all the same: the job's status will tell
+            log.error("cancel.post_not_stored", job_id=book.key.job_id, reason=str(error))
+            return
         book.proposal = posted
 
     async def _settle(
@@ -130,8 +134,8 @@ class ManualCancel:
         return _answer(record, done=False, text=f"Not cancelled: the API refused it ({error}). The job still runs.")
 
 
-def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> Proposal:
-    """Store the intent; one whose `requested_at` is not `now` was there before and needs no POST of ours.
+def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> tuple[Proposal, bool]:
+    """Store the intent; False beside one that was there before and needs no POST of ours.
 
     A POST whose outcome never became known may be repeated once the job had time to show it. A cancel that the watcher
     only proposes gives way to the person's: one transaction, so that no POST of it can follow.
@@ -140,14 +144,15 @@ def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> Proposal:
     if known is not None and known.state is ProposalState.REQUESTED:
         since = known.requested_at or known.proposed_at
         if known.mode != MANUAL or known.posted_at is not None or now - since < SETTLE:
-            return known
+            return known, False
         again = replace(known, requested_at=now, tries=known.tries + 1)
         tx.move_proposal(known.id, ProposalState.REQUESTED, again)
-        return again
+        return again, True
     if known is not None:
         _give_way(tx, known, book, now, link)
+    name = f"{book.key.account}/{book.key.job_id}/{len(tx.proposals(key=book.key))}"
     new = Proposal(
-        id=f"m-{hashlib.sha256(f'{book.key.account}/{book.key.job_id}/{now}'.encode()).hexdigest()[:12]}",
+        id=f"m-{hashlib.sha256(name.encode()).hexdigest()[:12]}",
         key=book.key,
         alert_id="",
         rule=MANUAL,
@@ -161,7 +166,7 @@ def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> Proposal:
         reason="Somebody asked for it.",
     )
     tx.add_proposal(new)
-    return new
+    return new, True
 
 
 def _give_way(tx: Writes, known: Proposal, book: JobBook, now: datetime, link: str) -> None:
@@ -181,7 +186,11 @@ def known_answer(reads: Reads, record: JobRecord) -> dict[str, Any] | None:
 
 def _already(record: JobRecord, proposal: Proposal) -> dict[str, Any]:
     at = proposal.posted_at or proposal.requested_at or proposal.proposed_at
-    return _answer(record, done=True, text=f"Already requested at {at:%Y-%m-%d %H:%M:%S} UTC.")
+    text = f"Already requested at {at:%Y-%m-%d %H:%M:%S} UTC."
+    if proposal.posted_at is None and proposal.mode == MANUAL:
+        again = f"Ask again {SETTLE.seconds} seconds after that."
+        return _answer(record, done=False, text=f"{text} Whether it was taken does not show yet. {again}")
+    return _answer(record, done=True, text=text)
 
 
 def _refusal(record: JobRecord) -> dict[str, Any] | None:
