@@ -25,6 +25,7 @@ from watcher.service.config import AccountConfig, Selection
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
+from watcher.service.parked import requeue
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import Clock, NoTelemetry, Provider, Telemetry
 from watcher.service.router import Router
@@ -250,4 +251,10 @@ def handlers(app: App) -> dict[str, Handler]:
     async def cancel(request: Mapping[str, Any]) -> dict[str, Any]:
         return await app.manual.cancel(str(request["job"]))
 
-    return {"veto": veto, "cancel": cancel}
+    async def retry(request: Mapping[str, Any]) -> dict[str, Any]:
+        key = request.get("key")
+        keys = await app.store.write(lambda tx: requeue(tx, None if key is None else str(key), app.clock.now()))
+        app.wake.set()
+        return {"retried": keys}
+
+    return {"veto": veto, "cancel": cancel, "retry": retry}
