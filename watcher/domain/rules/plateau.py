@@ -141,13 +141,12 @@ class Plateau:
         view = _view(s, step, s.total)
         if view is None:
             return
-        why = _low(s, view) or self._flat(view) or _eval_flat(s, view)
-        kind = "converged"
-        if not why or view.now > _STUCK_LEVEL * s.start:
-            stuck = self._stuck(s, view)
-            why, kind = stuck or why, "stuck" if stuck else kind
+        low = _low(s, view)
+        stuck = "" if low else self._stuck(s, view)
+        why = low or stuck or self._flat(view) or _eval_flat(s, view)
         if why:
-            s.claimed = view.now
+            kind = "stuck" if stuck else "converged"
+            s.claimed = 0.0 if low else view.now
             may_cancel = self.may_cancel and kind == "stuck"
             s.verdict = Breach((_finding(s, view, kind, why, may_cancel=may_cancel),))
 
@@ -164,8 +163,10 @@ class Plateau:
 
     def _stuck(self, s: PlateauState, v: _View) -> str:
         limit = self._times() * self.gained * v.now
-        moved = abs(v.half_gain) + v.half_doubt < limit and v.means[0] - v.now < limit
-        if (moved or _eval_still(s, v)) and v.now > _STUCK_LEVEL * s.start:
+        fallen = v.means[0] - v.now
+        still = abs(v.half_gain) + v.half_doubt < limit and fallen < limit and v.now > _STUCK_LEVEL * s.start
+        if still or (_eval_still(s, v) and fallen < _EVAL_SIGMAS * v.doubt):
+            limit = max(limit, fallen)
             return f"it gained no more than {limit:.2g} since the start"
         return ""
 
