@@ -1,0 +1,1 @@
+"""Rivals of our detection rules, each behind the same small interface."""
