@@ -167,6 +167,32 @@ async def test_a_lost_answer_is_no_failure_when_the_status_says_it_was_taken(run
     assert (await only_proposal(running)).posted_at is not None
 
 
+async def test_a_success_that_cannot_be_read_is_one_and_never_repeated(running: Scene) -> None:
+    running.provider.fail("cancel", unseen(FailureReason.PAYLOAD, 200, maybe_done=True), times=1)
+    answer = await cancel(running)
+    running.clock.advance(SETTLE.total_seconds() + 1)
+    again = await cancel(running)
+
+    assert (answer["done"], again["done"]) == (True, True)
+    assert "could not be read" in answer["text"]
+    assert len(running.provider.posts) == 1
+
+
+async def test_what_was_taken_but_could_not_be_noted_is_not_posted_again(running: Scene) -> None:
+    def fill_the_disk(_job: Any) -> None:
+        running.store.broken = True
+
+    running.provider.before_cancel = fill_the_disk
+    answer = await cancel(running)
+    running.store.broken = False
+    running.provider.jobs[JOB].status = Status.RUNNING
+    running.clock.advance(SETTLE.total_seconds() + 1)
+    again = await cancel(running)
+
+    assert (answer["done"], again["done"]) == (True, True)
+    assert len(running.provider.posts) == 1
+
+
 async def test_an_answer_that_is_not_known_is_called_that_and_repeated_only_when_it_had_time(running: Scene) -> None:
     running.provider.fail("cancel", unseen(FailureReason.SERVER, 502, maybe_done=True), times=1)
     first = await cancel(running)

@@ -17,6 +17,7 @@ from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
+from watcher.service.cancels import UNREADABLE
 from watcher.service.errors import ConfigError, FailureReason, ProviderError, StoreError
 from watcher.service.perform import SETTLE
 from watcher.service.ports import Clock, Provider, Reads, Store, Writes
@@ -74,6 +75,8 @@ class ManualCancel:
         refused = _refusal(book.record)
         if refused is not None:
             return refused
+        if book.proposal is not None and book.proposal.posted_at is not None:
+            return _already(book.record, book.proposal)
         now = self._clock.now()
         proposal, ours_to_post = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
         book.proposal = proposal
@@ -90,19 +93,21 @@ class ManualCancel:
             seen = await provider.cancel(book.key.job_id)
         except ProviderError as error:
             log.warning("cancel.post_failed", reason=error.reason.value, maybe_done=error.maybe_done)
+            if error.reason is FailureReason.PAYLOAD and error.maybe_done:
+                # A 2xx all the same: another POST could be answered with a second one.
+                await self._posted(book, proposal, UNREADABLE)
+                return _answer(book.record, done=True, text=f"Cancel requested. {UNREADABLE} The watcher follows it.")
             return await self._settle(book, proposal, provider, error)
         await self._posted(book, proposal)
         text = "Cancel requested; it takes effect in a while, and the watcher follows it."
         return _answer(replace(book.record, snapshot=seen), done=True, text=text)
 
-    async def _posted(self, book: JobBook, proposal: Proposal) -> None:
-        posted = replace(proposal, posted_at=self._clock.now())
+    async def _posted(self, book: JobBook, proposal: Proposal, detail: str = "") -> None:
+        book.proposal = posted = replace(proposal, posted_at=self._clock.now(), detail=detail)
         try:
             await self._store.write(lambda tx: tx.move_proposal(posted.id, ProposalState.REQUESTED, posted))
         except StoreError as error:  # the cancel is under way all the same: the job's status will tell
             log.error("cancel.post_not_stored", job_id=book.key.job_id, reason=str(error))
-            return
-        book.proposal = posted
 
     async def _settle(
         self, book: JobBook, proposal: Proposal, provider: Provider, error: ProviderError
