@@ -332,7 +332,7 @@ class Life:
         )
         sweepers = {ACCOUNT: self.sweeper}
         performer = CancelPerformer(store=self.store, clock=clock, desk=desk, sweepers=sweepers.get, telemetry=quiet)
-        routing = Routing(default="team", routes=(Route(receivers=RECEIVERS),))
+        routing = Routing(routes=(Route(receivers=RECEIVERS),))
         self.router = Router(store=self.store, clock=clock, routing=routing, receivers=receivers)
         self.dispatcher = Dispatcher(
             store=self.store,
@@ -348,6 +348,7 @@ class Life:
     async def start(self) -> None:
         """As the daemon does."""
         await self.store.write(lambda tx: tx.release_claims())
+        await self.faults.begin()
         await self.sweeper.load()
 
     async def turn(self) -> None:

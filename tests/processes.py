@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PLANTED = "planted-key-0b5e3f7a9c"
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds after which a test that waits for a process is wrong."""
 _REPOSITORY = Path(__file__).parents[1]
 T = TypeVar("T")
