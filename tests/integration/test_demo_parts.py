@@ -189,8 +189,8 @@ def test_what_becomes_of_a_cancel_is_told(followed: Followed) -> None:
 @pytest.mark.parametrize(
     ("record", "alert", "seconds"),
     [
-        pytest.param(ended(a_running_job(), Status.COMPLETED), None, 2, id="all jobs have ended"),
-        pytest.param(a_running_job(), an_alert("stall", "training"), 2, id="a job stands still, and that was told"),
+        pytest.param(ended(a_running_job(), Status.COMPLETED), None, 2.5, id="all jobs have ended"),
+        pytest.param(a_running_job(), an_alert("stall", "training"), 2.5, id="a job stands still, and that was told"),
         pytest.param(a_running_job(), None, 9, id="nothing happens any more"),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_story_is_not_over_while_somebody_is_still_to_be_told(followed: Follow
     followed.story.read(NOW)
     followed.story.close()
 
-    assert (followed.story.undelivered, followed.story.over(at(2 / 60))) == (1, False)
+    assert (followed.story.undelivered, followed.story.over(at(3 / 60))) == (1, False)
 
 
 # --- drawing ---

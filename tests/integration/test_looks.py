@@ -200,7 +200,7 @@ def test_jobs_that_share_a_suffix_are_all_shown(run: Run, fill: Fill) -> None:
     ("wanted", "told"),
     [
         pytest.param("ft-", "did you mean ft-1 or ft-2?", id="the beginning of ids"),
-        pytest.param("secnd", "did you mean second?", id="a slip"),
+        pytest.param("secondd", "did you mean second?", id="a slip"),
         pytest.param("zzz", "known are first, ft-1, ft-2 and more", id="nothing like it"),
     ],
 )

@@ -14,7 +14,7 @@ from watcher.service.status import Json, alert_views, job_views, proposal_view
 from watcher.store.sqlite import SqliteStore, open_store
 
 _EVERYTHING = 100_000
-_QUIET = 1.5
+_QUIET = 2.0
 """Seconds without any news after which a story whose jobs have all ended is over."""
 
 
