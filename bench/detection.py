@@ -1,214 +1,183 @@
-"""Score the detection rules on labelled training curves: `python bench/detection.py CURVES.jsonl[.gz] … [--rule NAME]`.
+"""The detection rules over labelled curves, at their shipped defaults: figures, halves, tuning, cost.
 
-Prints what the issue of detection asks for: wrong and early cancels, the share of the avoidable waste that was avoided,
-recall, delay and false alerts of each rule, the same for both halves of the runs (split by a hash of their id, so that
-a threshold tuned on one half can be read on the other), microseconds a row and bytes of state a job.
+    .venv/bin/python -m bench.detection [CURVES.jsonl[.gz] …] [--rule NAME] [--ids] [--halves] [--tune] [--out FILE]
+
+The runs are folded as `watcher replay` folds them; `bench/detection_score.py` defines the figures. `--halves` scores
+the two halves of the runs, split by a hash of their id. `--tune` is the cross-validation: each rule's numbers are
+chosen on one half from a grid around the defaults, and scored on the other.
 """
 
 import argparse
 import gzip
 import hashlib
+import itertools
 import json
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from bench.detection_score import Outcome, Scores, score
+from watcher.cli.recordings import read_recordings
 from watcher.domain.codec import encode
-from watcher.domain.observations import EvalRow, Snapshot, Status, TrainRow
+from watcher.domain.observations import Snapshot, Status
+from watcher.domain.replay import Recording, replay
 from watcher.domain.rules.divergence import Divergence
 from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.rules.overfitting import Overfitting
 from watcher.domain.rules.plateau import Plateau
-from watcher.domain.verdicts import Breach, Finding
 
+DEFAULT = Path(__file__).resolve().parent / "data" / "lab-dev.jsonl.gz"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CANCELLING = {("divergence", None), ("nan_loss", "train")}
-PROGRESS = (0.02, 0.90)
+RULES: tuple[Any, ...] = (Divergence(), NanLoss(), Plateau(), Overfitting())
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    "divergence": {"wait": (0.1, 0.14, 0.18), "early_wait": (0.05, 0.08, 0.11), "rise": (0.2, 0.29, 0.4)},
+    "plateau": {"gain": (0.003, 0.006, 0.012), "gained": (0.015, 0.03, 0.06)},
+    "overfitting": {"rise": (0.005, 0.01, 0.015, 0.02, 0.03)},
+}
 Run = dict[str, Any]
 
 
-def load(path: str) -> list[Run]:
-    opener: Callable[..., Any] = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("curves", nargs="*", type=Path, default=[DEFAULT])
+    parser.add_argument("--rule", help="only this rule")
+    parser.add_argument("--ids", action="store_true", help="name the runs behind each figure")
+    parser.add_argument("--halves", action="store_true", help="score each half of the runs too")
+    parser.add_argument("--tune", action="store_true", help="choose on one half, score on the other")
+    parser.add_argument("--out", type=Path, help="write one JSON line a run, as replay does")
+    args = parser.parse_args()
+    rules = [rule for rule in RULES if args.rule in (None, rule.name)]
+    for path in args.curves:
+        pairs = load(path)
+        print(f"== {path.name}: {len(pairs)} runs")
+        outcomes = [outcome(recording, rules) for _, recording in pairs]
+        show(score([run for run, _ in pairs], outcomes, ids=args.ids))
+        cost(pairs, rules)
+        for title, chosen in halves(pairs) if args.halves else ():
+            print(f"-- {title}")
+            show(score([pairs[i][0] for i in chosen], [outcomes[i] for i in chosen], ids=False))
+        for rule in rules if args.tune else ():
+            tune(pairs, rule)
+        if args.out:
+            lines = (json.dumps({"id": o.id, "alerts": o.alerts, "cancel": o.cancel}) + "\n" for o in outcomes)
+            args.out.write_text("".join(lines))
 
 
-def number(value: object) -> float | None:
-    return None if value is None else float(value)  # type: ignore[arg-type]
+def load(path: Path) -> list[tuple[Run, Recording]]:
+    """The labelled runs of a file, each with what replay reads of it."""
+    recordings = list(read_recordings(path))
+    runs = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+    return [(run, recording) for run, recording in zip(runs, recordings, strict=True) if "label" in run]
 
 
-def snapshot(run: Run) -> Snapshot:
-    config = run.get("config") or {}
-    return Snapshot(
-        job_id=run["id"],
+def outcome(recording: Recording, rules: Sequence[Any]) -> Outcome:
+    result = replay(recording, rules)
+    alerts = [
+        {
+            "rule": a.rule,
+            "kind": a.kind,
+            "severity": str(a.severity),
+            "step": a.step,
+            "onset": a.onset,
+            "reason": a.reason,
+        }
+        for a in result.alerts
+    ]
+    stop = result.cancel
+    cancel = {"step": stop.step, "rule": stop.rule, "reason": stop.reason} if stop else None
+    return Outcome(recording.id, alerts, cancel)
+
+
+def cost(pairs: Sequence[tuple[Run, Recording]], rules: Sequence[Any]) -> None:
+    """Microseconds a row of `observe` and `judge`, and bytes of encoded state at the end of each run."""
+    rows = sum(len(recording.rows) for _, recording in pairs)
+    size = [0] * len(pairs)
+    total = 0.0
+    for rule in rules:
+        spent = 0.0
+        for i, (_, recording) in enumerate(pairs):
+            state, seconds = _timed(rule, recording)
+            spent += seconds
+            size[i] += len(json.dumps(encode(state)))
+        total += spent
+        print(f"   {rule.name:12} {spent / rows * 1e6:5.1f} us a row")
+    print(f"   {'together':12} {total / rows * 1e6:5.1f} us a row")
+    print(f"   state of a job, in bytes: median {statistics.median(size):.0f}, at most {max(size)}")
+
+
+def _timed(rule: Any, recording: Recording) -> tuple[Any, float]:  # noqa: ANN401 - any rule
+    state = rule.start()
+    plan = Snapshot(
+        job_id=recording.id,
         at=NOW,
         status=Status.RUNNING,
         raw_status="running",
-        method=config.get("method"),
-        n_evals=config.get("n_evals"),
-        total_steps=config.get("total_steps"),
+        total_steps=recording.total_steps,
+        method=recording.method,
+        n_evals=recording.n_evals,
     )
+    seen = [row for row in (plan, *recording.rows) if isinstance(row, rule.sees)]
+    begin = time.perf_counter()
+    for row in seen:
+        rule.observe(state, row)
+        rule.judge(state, NOW)
+    return state, time.perf_counter() - begin
 
 
-def merged(run: Run) -> list[TrainRow | EvalRow]:
-    """Train and eval rows by step, train first at equal steps; the order of the file is kept within each."""
-    train = [TrainRow(int(r[0]), 0, number(r[1]), number(r[2]), number(r[3])) for r in run["train"]]
-    evals = [EvalRow(int(r[0]), 0, number(r[1])) for r in run["eval"]]
-    out: list[TrainRow | EvalRow] = []
-    at = 0
-    for row in train:
-        while at < len(evals) and evals[at].step < row.step:
-            out.append(evals[at])
-            at += 1
-        out.append(row)
-    return out + evals[at:]
+def halves(pairs: Sequence[tuple[Run, Recording]]) -> Iterator[tuple[str, list[int]]]:
+    for half in (0, 1):
+        yield f"half {half}", [i for i, (run, _) in enumerate(pairs) if _half(run) == half]
 
 
-def feed(run: Run) -> Iterator[tuple[bool, TrainRow | EvalRow]]:
-    """The rows, each with whether it is new: after a step back the rows kept from before are given again first."""
-    kept: list[TrainRow | EvalRow] = []
-    for row in merged(run):
-        if kept and row.step < kept[-1].step:
-            kept = [k for k in kept if k.step < row.step]
-            yield True, kept[0] if kept else row
-            for old in kept:
-                yield False, old
-        kept.append(row)
-        yield False, row
-
-
-class Track:
-    """One rule over one run: its state, what fired, and what it cost."""
-
-    def __init__(self, rule: Any, snap: Snapshot) -> None:
-        self.rule, self.snap = rule, snap
-        self.seconds = 0.0
-        self.fired: list[dict[str, Any]] = []
-        self.findings: list[Finding] = []
-        self.held: set[str] = set()
-        self.bytes = 0
-        self.restart()
-
-    def restart(self) -> None:
-        self.state = self.rule.start()
-        if Snapshot in self.rule.sees:
-            self.rule.observe(self.state, self.snap)
-
-    def step(self, row: TrainRow | EvalRow, now: datetime) -> list[Finding]:
-        if not isinstance(row, self.rule.sees):
-            return []
-        begin = time.perf_counter()
-        self.rule.observe(self.state, row)
-        verdict = self.rule.judge(self.state, now)
-        self.seconds += time.perf_counter() - begin
-        found = verdict.findings if isinstance(verdict, Breach) else ()
-        new = [f for f in found if f.kind not in self.held]
-        self.held = {f.kind for f in found}
-        return new
-
-
-def replay(run: Run, rules: list[Any]) -> tuple[Outcome, list[Track], int]:
-    snap = snapshot(run)
-    tracks = [Track(rule, snap) for rule in rules]
-    out = Outcome(run["id"])
-    rows, seen = 0, set()
-    for again, row in feed(run):
-        if again:
-            for track in tracks:
-                track.restart()
-            continue
-        rows += 1
-        for track in tracks:
-            for finding in track.step(row, NOW):
-                key = (track.rule.name, finding.kind, finding.step)
-                if key in seen:
-                    continue
-                seen.add(key)
-                out.alerts.append(
-                    {
-                        "rule": track.rule.name,
-                        "kind": finding.kind,
-                        "severity": str(finding.severity),
-                        "step": row.step,
-                        "onset": finding.onset,
-                        "reason": finding.reason,
-                    },
-                )
-            maybe_cancel(out, track, row.step, snap.total_steps)
-    for track in tracks:
-        track.bytes = len(json.dumps(encode(track.state)))
-    return out, tracks, rows
-
-
-def maybe_cancel(out: Outcome, track: Track, step: int, total: int | None) -> None:
-    if out.cancel is not None or not track.held or track.rule.name not in ("divergence", "nan_loss"):
-        return
-    if total and not PROGRESS[0] <= step / total <= PROGRESS[1]:
-        return
-    verdict = track.rule.judge(track.state, NOW)
-    for f in verdict.findings if isinstance(verdict, Breach) else ():
-        if f.may_cancel:
-            out.cancel = {"step": step, "rule": track.rule.name, "reason": f.reason}
-            return
-
-
-def half(run: Run) -> int:
+def _half(run: Run) -> int:
     return hashlib.sha256(run["id"].encode()).digest()[0] & 1
 
 
-def all_rules() -> list[Any]:
-    return [Divergence(), NanLoss(), Plateau(), Overfitting()]
+def tune(pairs: Sequence[tuple[Run, Recording]], rule: Any) -> None:  # noqa: ANN401 - any rule
+    """Choose the settings on each half in turn, and score them on the other."""
+    grid = GRIDS.get(rule.name)
+    if grid is None:
+        return
+    beside = [NanLoss()] if rule.name == "divergence" else []  # a cancel is the earlier of the two
+    tried = []
+    for values in itertools.product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        candidate = replace(rule, **settings)
+        tried.append((settings, [outcome(recording, [candidate, *beside]) for _, recording in pairs]))
+    chosen_on = dict(halves(pairs))
+    for title, mine in chosen_on.items():
+        (other,) = (indices for name, indices in chosen_on.items() if name != title)
+        settings, outcomes = max(tried, key=lambda t: merit(_scored(pairs, t[1], mine), rule.name))
+        print(f"-- {rule.name}: chosen on {title}: {settings}; scored on the other half")
+        show(_scored(pairs, outcomes, other), only=rule.name)
 
 
-def show(title: str, scores: Scores) -> None:
-    print(f"== {title}")
+def _scored(pairs: Sequence[tuple[Run, Recording]], outcomes: Sequence[Outcome], chosen: Sequence[int]) -> Scores:
+    return score([pairs[i][0] for i in chosen], [outcomes[i] for i in chosen], ids=False)
+
+
+def merit(scores: Scores, name: str) -> tuple[float, ...]:
+    """Safety first: no wrong cancel, then what is saved; for the warnings, a false one costs three right ones."""
+    if name == "divergence":
+        return (-len(scores.false) - len(scores.early) - len(scores.harmful), scores.saved)
+    mine = scores.rules[name]
+    return (len(mine.right) - 3.0 * len(mine.false),)
+
+
+def show(scores: Scores, only: str | None = None) -> None:
     for line in scores.lines():
-        print("  ", line)
+        if only is None or line.startswith((only, "cancels")):
+            print("  ", line)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("curves", nargs="+")
-    parser.add_argument("--rule", help="only this rule")
-    parser.add_argument("--ids", action="store_true", help="name the runs behind each figure")
-    parser.add_argument("--halves", action="store_true", help="score each half too")
-    parser.add_argument("--out", help="write one JSON line a run, as replay does")
-    args = parser.parse_args()
-    for path in args.curves:
-        runs = load(path)
-        outcomes, cost, size, rows = [], dict[str, float](), list[int](), 0
-        for run in runs:
-            rules = [r for r in all_rules() if args.rule in (None, r.name)]
-            outcome, tracks, n = replay(run, rules)
-            outcomes.append(outcome)
-            rows += n
-            size.append(sum(t.bytes for t in tracks))
-            for t in tracks:
-                cost[t.rule.name] = cost.get(t.rule.name, 0.0) + t.seconds
-        show(path, score(runs, outcomes, ids=args.ids))
-        if args.halves:
-            for h in (0, 1):
-                mine = [i for i, run in enumerate(runs) if half(run) == h]
-                show(f"half {h}", score([runs[i] for i in mine], [outcomes[i] for i in mine], ids=False))
-        print(
-            "   cost, us a row:",
-            {k: round(v / rows * 1e6, 1) for k, v in cost.items()},
-            "sum",
-            round(sum(cost.values()) / rows * 1e6, 1),
-        )
-        print("   state, bytes a job: median", statistics.median(size), "max", max(size))
-        if args.out:
-            with Path(args.out).open("w") as sink:
-                sink.writelines(
-                    json.dumps({"id": o.id, "alerts": o.alerts, "cancel": o.cancel}) + "\n" for o in outcomes
-                )
+def _text(path: Path) -> str:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt") as file:
+        return str(file.read())
 
 
 if __name__ == "__main__":

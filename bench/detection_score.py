@@ -8,6 +8,7 @@ runs of which at least half of that was spared.
 
 import statistics
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 RULE_OF = {"diverged": "divergence", "nonfinite": "nan_loss", "overfit": "overfitting", "plateau": "plateau"}
@@ -53,19 +54,18 @@ class Scores:
 
     def lines(self) -> list[str]:
         share = self.saved / self.oracle if self.oracle else 0.0
-        out = [
-            f"cancels: false {len(self.false)} of {self.keep}, premature {len(self.early)}, harmful {len(self.harmful)}; "
-            f"saved share {share:.3f}; caught {len(self.caught)} of {self.bad}; delay median {_q(self.delays, 0.5)} p90 {_q(self.delays, 0.9)}",
-        ]
+        wrong = f"false {len(self.false)} of {self.keep}, premature {len(self.early)}, harmful {len(self.harmful)}"
+        right = f"saved share {share:.3f}; caught {len(self.caught)} of {self.bad}"
+        out = [f"cancels: {wrong}; {right}; delay median {_q(self.delays, 0.5)} p90 {_q(self.delays, 0.9)}"]
         if self.ids:
             out += [f"  false {self.false} early {self.early} harmful {self.harmful}", f"  not caught {self.missed}"]
         for name, r in self.rules.items():
-            out.append(
-                f"{name:12} recall {len(r.right)}/{len(r.right) + len(r.missed)}  false {len(r.false)}/{r.quiet}  delay median "
-                f"{_q(r.delays, 0.5)} p90 {_q(r.delays, 0.9)}  rows late median {_q(r.rows_late, 0.5)} max {max(r.rows_late, default=0)}",
-            )
+            delay = f"delay median {_q(r.delays, 0.5)} p90 {_q(r.delays, 0.9)}"
+            late = f"rows late median {_q(r.rows_late, 0.5)} max {max(r.rows_late, default=0)}"
+            recall = f"recall {len(r.right)}/{len(r.right) + len(r.missed)}"
+            out.append(f"{name:12} {recall}  false {len(r.false)}/{r.quiet}  {delay}  {late}")
             if self.ids:
-                out.append(f"  missed {r.missed}\n     false {r.false}")
+                out += [f"  missed {r.missed}", f"  false {r.false}"]
         return out
 
 
@@ -88,7 +88,7 @@ def score(runs: list[dict[str, Any]], outcomes: list[Outcome], *, ids: bool) -> 
     out = Scores(ids)
     for run, outcome in zip(runs, outcomes, strict=True):
         steps = _steps(run)
-        gap = statistics.median([b - a for a, b in zip(steps, steps[1:], strict=False) if b > a] or [1])
+        gap = statistics.median([b - a for a, b in pairwise(steps) if b > a] or [1])
         length = _length(run)
         slack = max(3 * gap, 0.02 * length)
         _cancel(out, run, outcome, length, slack)
@@ -102,31 +102,40 @@ def _unfair(flags: list[str]) -> bool:
 
 def _cancel(out: Scores, run: dict[str, Any], outcome: Outcome, length: int, slack: float) -> None:
     label = run["label"]
-    verdict, flags, at = label["verdict"], label.get("flags") or [], (outcome.cancel or {}).get("step")
-    if label.get("cancel_doubtful") or verdict == "unclear":
+    flags, at = label.get("flags") or [], (outcome.cancel or {}).get("step")
+    if label.get("cancel_doubtful") or label["verdict"] == "unclear":
         return
     if not label["cancel_ok"]:
-        best = label.get("stop_ok_from_eval" if run["eval"] else "stop_ok_from_train")
-        if at is not None and best is not None and at < best:
-            out.harmful.append(run["id"])
-        if verdict != "overfit":
-            out.keep += 1
-            if at is not None:
-                out.false.append(run["id"])
+        _kept(out, run, at)
         return
-    if verdict not in ("diverged", "nonfinite") or _unfair(flags) or {"stuck_from_start", "stuck_unsure"} & set(flags):
-        return
-    start = label["cancel_ok_from"]
-    could, got = (length - start) / length, 0.0
+    stuck = {"stuck_from_start", "stuck_unsure"} & set(flags)
+    if label["verdict"] in ("diverged", "nonfinite") and not _unfair(flags) and not stuck:
+        _bad(out, run, at, length, slack)
+
+
+def _kept(out: Scores, run: dict[str, Any], at: int | None) -> None:
+    label = run["label"]
+    best = label.get("stop_ok_from_eval" if run["eval"] else "stop_ok_from_train")
+    if at is not None and best is not None and at < best:
+        out.harmful.append(run["id"])
+    if label["verdict"] != "overfit":
+        out.keep += 1
+        if at is not None:
+            out.false.append(run["id"])
+
+
+def _bad(out: Scores, run: dict[str, Any], at: int | None, length: int, slack: float) -> None:
+    start = run["label"]["cancel_ok_from"]
+    spared = 0
     out.bad += 1
-    out.oracle += could
+    out.oracle += (length - start) / length
     if at is not None and at < start - slack:
         out.early.append(run["id"])
     elif at is not None and at <= length:
-        got = (length - max(at, start)) / length
-        out.saved += got
+        spared = length - max(at, start)
+        out.saved += spared / length
         out.delays.append(max(0, at - start) / length)
-    (out.caught if got > 0 and got >= 0.5 * could else out.missed).append(run["id"])
+    (out.caught if spared > 0 and spared >= 0.5 * (length - start) else out.missed).append(run["id"])
 
 
 def _alerts(out: Scores, run: dict[str, Any], outcome: Outcome, length: int, slack: float) -> None:

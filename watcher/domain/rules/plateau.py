@@ -28,8 +28,8 @@ _NEAR_LOW, _NEAR_LOW_GAIN = 0.06, 0.012
 """Near the floor a gain of this share of the start is nothing, though it is much of what is left."""
 _LOW_EVALS = 3
 """Evaluations in a row under the low level that say the same."""
-_STUCK_LEVEL = 0.9
-"""A loss at this share of its start or above never left it."""
+_STUCK_LEVELS = (0.9, 1.5)
+"""A loss between these shares of its first never left it; far above it, it did something worse."""
 _RISE = 0.03
 """Share by which quarters may rise; more is no plateau."""
 _EVALS = 4
@@ -164,8 +164,10 @@ class Plateau:
     def _stuck(self, s: PlateauState, v: _View) -> str:
         limit = self._times() * self.gained * v.now
         fallen = v.means[0] - v.now
-        still = abs(v.half_gain) + v.half_doubt < limit and fallen < limit and v.now > _STUCK_LEVEL * s.start
-        if still or (_eval_still(s, v) and fallen < _EVAL_SIGMAS * v.doubt):
+        near = _STUCK_LEVELS[0] < v.now / s.start < _STUCK_LEVELS[1]
+        if (near and abs(v.half_gain) + v.half_doubt < limit and fallen < limit) or (
+            _eval_still(s, v) and fallen < _EVAL_SIGMAS * v.doubt
+        ):
             limit = max(limit, fallen)
             return f"it gained no more than {limit:.2g} since the start"
         return ""
