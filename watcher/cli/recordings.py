@@ -4,7 +4,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from watcher.domain.replay import Recording, merge
 from watcher.service.errors import ConfigError
 
 _SPECIAL = {"NaN", "Infinity", "-Infinity", "inf", "-inf", "nan"}
+_BAD_ROW = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
 def read_recordings(path: Path) -> Iterator[Recording]:
@@ -22,13 +23,13 @@ def read_recordings(path: Path) -> Iterator[Recording]:
         ConfigError: the file can't be read; the message names file and line.
     """
     text = _text(path)
-    whole = _whole(text) if not path.name.removesuffix(".gz").endswith(".jsonl") else None
+    whole = _whole(path, text) if not path.name.removesuffix(".gz").endswith(".jsonl") else None
     if whole is not None and "metrics" in whole:
         yield _from_metrics(path, whole)
     elif whole is not None and "log_history" in whole:
         yield _from_trainer_state(path, whole)
     else:
-        yield from _from_lines(path, text)
+        yield from _from_lines(path, [text] if whole is not None else text.split("\n"))
 
 
 def _text(path: Path) -> str:
@@ -40,27 +41,37 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: {reason}; expected a recorded run (.jsonl, .jsonl.gz or .json)") from error
 
 
-def _whole(text: str) -> dict[str, Any] | None:
+def _whole(path: Path, text: str) -> dict[str, Any] | None:
+    """The file as one JSON object; None where it is lines of JSON."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and not _is_json(text.lstrip().partition("\n")[0]):
+            raise ConfigError(f"{path}:{error.lineno}: {_why(error)}; expected a recorded run") from error
         return None
-    return value if isinstance(value, dict) and "train" not in value else None
+    return value if isinstance(value, dict) else None
 
 
-def _from_lines(path: Path, text: str) -> Iterator[Recording]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _from_lines(path: Path, lines: Iterable[str]) -> Iterator[Recording]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            yield _from_line(str(path), json.loads(line))
-        except ConfigError:
-            raise
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+            recording = _from_line(str(path), json.loads(line))
+        except _BAD_ROW as error:
             raise ConfigError(
                 f"{path}:{number}: {_why(error)}; expected one JSON object a line with "
                 '"train": [[step, loss, grad_norm, lr], …] and "eval": [[step, loss], …]'
             ) from error
+        yield recording
 
 
 def _why(error: Exception) -> str:
@@ -110,13 +121,22 @@ def _number(value: Any) -> float | None:  # noqa: ANN401
 
 
 def _count(value: Any) -> int | None:  # noqa: ANN401
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 < value < math.inf else None
+
+
+def _numbered(path: Path, value: dict[str, Any], key: str) -> Iterator[tuple[int, Any]]:
+    rows = value[key] or []
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path}: {key} is not a list")
+    return enumerate(rows, 1)
 
 
 def _from_metrics(path: Path, value: dict[str, Any]) -> Recording:
     """A dump of Together's metrics answer: flat rows, an `eval/` key makes an eval row, `timestamp` orders them."""
     train, evals = list[TrainRow](), list[EvalRow]()
-    for number, row in enumerate(value["metrics"] or [], 1):
+    for number, row in _numbered(path, value, "metrics"):
         if not isinstance(row, dict) or "train/global_step" not in row:
             raise ConfigError(f"{path}: row {number} of metrics has no train/global_step")
         try:
@@ -143,7 +163,7 @@ def _from_trainer_state(path: Path, value: dict[str, Any]) -> Recording:
     stand, since the rules know that form.
     """
     train, evals = list[TrainRow](), list[EvalRow]()
-    for number, row in enumerate(value["log_history"] or [], 1):
+    for number, row in _numbered(path, value, "log_history"):
         if not isinstance(row, dict) or "step" not in row:
             raise ConfigError(f"{path}: entry {number} of log_history has no step")
         try:

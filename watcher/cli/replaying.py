@@ -1,12 +1,17 @@
 """`replay`: the rules over recorded runs."""
 
-from collections.abc import Iterator
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from watcher.cli import drawing, replaysummary
 from watcher.cli.common import ConfigOption, Format, FormatOption, print_json, settings_of
+from watcher.cli.plotting import Plots
 from watcher.cli.recordings import read_recordings
 from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.observations import EvalRow, TrainRow
@@ -25,20 +30,35 @@ def replay_files(
         list[Path], typer.Argument(help="Runs: .jsonl[.gz], a Together metrics dump, trainer_state.json.")
     ],
     config: ConfigOption = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw each run as a PNG into this directory.")
+    ] = None,
     format: FormatOption = Format.TABLE,
 ) -> int:
     """Back-test the rules on recorded runs: what would have fired at which step, and what would have been cancelled.
 
-    It is the fold that the daemon runs, row by row. With --format json, one JSON object a run in input order.
+    It is the fold that the daemon runs, row by row. Steps count as saved from the cancel to the last row recorded. With
+    --format json, one JSON object a run in input order.
     """
     settings = settings_of(config, offline=True)
     rules, policy = _rules(settings), settings.cancel_policy(settings.jobs[0])
-    for result in _replays(files, rules, policy):
-        if format is Format.JSON:
-            print_json(as_json(result))
-        else:
-            _print(result)
-    return 0
+    plots = Plots(plot) if plot is not None else None
+    lines = []
+    with _progress(format) as tell:
+        for number, result in enumerate(_replays(files, rules, policy), 1):
+            tell(f"{number} runs")
+            if format is Format.JSON:
+                print_json(as_json(result))
+            else:
+                lines.append(replaysummary.line_of(result))
+            if plots is not None:
+                plots.draw(result)
+        failures = plots.finish(tell) if plots is not None else []
+    if format is Format.TABLE:
+        drawing.put(drawing.person_console(), *replaysummary.report(lines, [rule.name for rule in rules]))
+    for failure in failures:
+        typer.echo(failure, err=True)
+    return 1 if failures else 0
 
 
 def _rules(settings: Settings) -> tuple[Rule, ...]:
@@ -55,6 +75,16 @@ def _replays(files: list[Path], rules: tuple[Rule, ...], policy: CancelPolicy) -
             for crash in result.crashes:
                 typer.echo(f"{recording.id}: rule {crash.rule} crashed: {crash.error!r}", err=True)
             yield result
+
+
+@contextlib.contextmanager
+def _progress(format: Format) -> Iterator[Callable[[str], None]]:
+    """A line on stderr for a person who waits; nothing where it would run into output on the same screen."""
+    if not sys.stderr.isatty() or (format is Format.JSON and sys.stdout.isatty()):
+        yield lambda _: None
+        return
+    with Console(stderr=True).status("replaying") as status:
+        yield lambda text: status.update(f"replaying: {text}")
 
 
 def as_json(result: Replay) -> dict[str, Any]:
@@ -76,14 +106,3 @@ def as_json(result: Replay) -> dict[str, Any]:
         ],
         "cancel": {"step": cancel.step, "rule": cancel.rule, "reason": cancel.reason} if cancel else None,
     }
-
-
-def _print(result: Replay) -> None:
-    steps = result.recording.total_steps
-    typer.echo(f"{result.recording.id} ({len(result.recording.rows)} rows, plan {steps or 'unknown'})")
-    for alert in result.alerts:
-        typer.echo(f"  step {alert.step}: [{alert.severity}] {alert.rule} ({alert.kind}): {alert.reason}")
-    if result.cancel:
-        typer.echo(f"  step {result.cancel.step}: would be cancelled by {result.cancel.rule}")
-    if not result.alerts:
-        typer.echo("  nothing")
