@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell lock clean
+.PHONY: demo test check fmt lint types imports spell lock clean bench-detection
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -41,6 +41,24 @@ spell: .venv/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@ .venv/.run
+
+# The detection rules beside what people would use instead, on CURVES (labelled runs), in an environment of its own.
+# What can't be installed is told, and its published rule as re-stated here stands in.
+CURVES ?= bench/data/lab-dev.jsonl.gz
+BENCH_PIP := bench/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes
+
+bench-detection: .venv/.run bench/.venv/.peers bench/.venv/.torch  ## ours and its peers on the same labelled runs
+	$(BIN)/python -m bench.compare $(CURVES) --peers bench/.venv/bin/python --json bench/out/detection.json
+
+bench/.venv/bin/python:
+	$(PYTHON) -m venv bench/.venv
+
+bench/.venv/.peers: bench/.venv/bin/python bench/requirements.txt
+	$(BENCH_PIP) -r bench/requirements.txt && touch $@ || echo "bench: some peers can't be installed here (above)"
+
+bench/.venv/.torch: bench/.venv/bin/python bench/requirements-torch.txt bench/peers/torch-cpu.txt
+	$(BENCH_PIP) --no-deps -r bench/requirements-torch.txt -r bench/peers/torch-cpu.txt && touch $@ \
+	  || echo "bench: no CPU build of PyTorch to be had here (above); bench/peers/torch-cpu.txt says how to name one"
 
 UV_LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -8,6 +8,7 @@ defaults; without it, their rules as re-stated in `bench/peers/restated.py`. Fig
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,6 @@ def main() -> None:
 
 
 def _text(path: Path) -> str:
-    import gzip  # noqa: PLC0415
-
     raw = path.read_bytes()
     return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
 
@@ -132,9 +132,9 @@ def _peers(python: Path, recordings: Sequence[Recording]) -> Iterator[Json]:
 def _feed(recording: Recording) -> Json:
     """A run as the peers see it: rows in the order of the replay, without those that hold no loss."""
     steps = [row.step for row in recording.rows if isinstance(row, TrainRow)][:10]
-    gap = statistics.median([b - a for a, b in zip(steps, steps[1:], strict=False) if b > a] or [1])
+    gap = statistics.median([b - a for a, b in pairwise(steps) if b > a] or [1])
     rows = [
-        ("train", row.step, row.loss, row.grad_norm) if isinstance(row, TrainRow) else ("eval", row.step, row.loss, None)
+        ("train" if isinstance(row, TrainRow) else "eval", row.step, row.loss)
         for row in recording.rows
         if row.loss is not None
     ]
@@ -149,8 +149,9 @@ def _outcome(run_id: str, events: Sequence[tuple[float, Sequence[str]]]) -> Outc
 
 def _notes(missing: dict[str, str], peers: Sequence[Json]) -> Iterator[str]:
     for peer in peers:
-        agrees = "" if peer["agrees"] is None else f"; our re-statement agrees on {peer['agrees']}/{len(peer['events'])} runs"
-        yield f"{_title(peer['name'], reports=peer['acts'] == 'reports')}: {peer['source']}{agrees}"
+        name, agrees, of = _title(peer["name"], reports=peer["acts"] == "reports"), peer["agrees"], len(peer["events"])
+        checked = "" if agrees is None else f"; our re-statement agrees on {agrees} of {of} runs"
+        yield f"{name}: {peer['source']}{checked}"
     shown = {peer["name"] for peer in peers}
     for name, why in missing.items():
         yield f"{name}: its own class can't be had ({why}): {'re-stated' if name in shown else 'left out'}"

@@ -1,6 +1,6 @@
 """Run every peer over runs given as JSON lines: `python -m bench.peers < runs > events`.
 
-In: `{"planned_rows": n | null, "rows": [["train" | "eval", step, loss, grad], …]}` a run. Out: first a line that says
+In: `{"planned_rows": n | null, "rows": [["train" | "eval", step, loss], …]}` a run. Out: first a line that says
 why a class can't be had, `{"missing": {name: why}}`; then a line a peer, `{"name", "source", "acts", "agrees",
 "events": [[[step, [rule, …]], …] a run]}`, where `agrees` counts the runs on which a class and our re-statement of it
 said the same, and is null where there are not both.
@@ -12,15 +12,16 @@ import traceback
 import warnings
 from typing import Any
 
-from bench.peers.base import Event, Peer, Run, follow
+from bench.peers.base import Event, Peer, Row, Run, follow
 from bench.peers.installed import all_installed
 from bench.peers.restated import all_restated
 
-Rows = list[list[float | str | None]]
+Rows = list[Row]
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
+    out, sys.stdout = sys.stdout, sys.stderr  # some of the packages print
     runs = [(Run(line["planned_rows"]), line["rows"]) for line in map(json.loads, sys.stdin)]
     classes, missing = all_installed()
     restated = {peer.name: peer for peer in all_restated()}
@@ -41,9 +42,9 @@ def main() -> None:
         elif events is not None:
             agrees = None if stated is None else sum(a == b for a, b in zip(events, stated, strict=True))
             lines.append(told(by_name[name], events, agrees))
-    print(json.dumps({"missing": missing}))
+    print(json.dumps({"missing": missing}), file=out)
     for line in lines:
-        print(json.dumps(line))
+        print(json.dumps(line), file=out)
 
 
 def over(peer: Peer, runs: list[tuple[Run, Rows]]) -> list[list[Event]]:

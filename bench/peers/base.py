@@ -6,9 +6,12 @@ false alerts can be counted on the same labels: a stop for want of improvement c
 so claims both.
 """
 
-from abc import ABC
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+Row = tuple[Literal["train", "eval"], float, float]
+"""Kind, step and loss. No peer here looks at the gradient norm."""
 
 DIVERGENCE = ("divergence",)
 NAN = ("nan_loss",)
@@ -33,8 +36,8 @@ class Event:
     claims: tuple[str, ...]
 
 
-class Peer(ABC):  # noqa: B024 - either of row and eval may be all that a peer looks at
-    """One detector at its defaults."""
+class Peer:
+    """One detector at its defaults; it may look at rows or evaluations alone."""
 
     name: str
     source: str
@@ -42,22 +45,25 @@ class Peer(ABC):  # noqa: B024 - either of row and eval may be all that a peer l
     acts: Literal["stops", "reports"] = "stops"
     """What it does by default. A stop ends the run; a report does not, and its cancel figures are a supposition."""
 
-    def reset(self, run: Run) -> None:
-        """Begin a run."""
+    run = Run()
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def reset(self) -> None:
+        """Begin the run that `run` tells of."""
+
+    def row(self, step: float, loss: float) -> Event | None:
         """See a train row."""
 
     def eval(self, step: float, loss: float) -> Event | None:
         """See an evaluation."""
 
 
-def follow(peer: Peer, run: Run, rows: list[list[float | str | None]]) -> list[Event]:
+def follow(peer: Peer, run: Run, rows: Iterable[Row]) -> list[Event]:
     """The events of a peer over one run; none follows a stop."""
-    peer.reset(run)
+    peer.run = run
+    peer.reset()
     events: list[Event] = []
-    for kind, step, loss, grad in rows:
-        event = peer.row(step, loss, grad) if kind == "train" else peer.eval(step, loss)  # type: ignore[arg-type]
+    for kind, step, loss in rows:
+        event = peer.row(step, loss) if kind == "train" else peer.eval(step, loss)
         if event is not None:
             events.append(event)
             if peer.acts == "stops":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from bench.peers.base import DIVERGENCE, NAN, NO_PROGRESS, Event, Peer, Run
+from bench.peers.base import DIVERGENCE, NAN, NO_PROGRESS, Event, Peer
 
 NEVER = 10**9
 Maker = Callable[[], Peer]
@@ -41,11 +41,11 @@ class Lightning(Peer):
             strategy=strategy,
         )
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.callback: Any = None
         self.trainer.should_stop = False
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         return self._see(step, loss) if self.on == "train" else None
 
     def eval(self, step: float, loss: float) -> Event | None:
@@ -85,13 +85,13 @@ class Keras(Peer):
         self.name, self.source, self.kind = name, own("keras"), kind
         self.make = getattr(keras.callbacks, kind)
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.model, self.count = SimpleNamespace(stop_training=False), 0
         self.callback = self.make()
         self.callback.set_model(self.model)
         self.callback.on_train_begin()
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if self.kind != "TerminateOnNaN":
             return None
         self.callback.on_batch_end(self.count, {"loss": loss})
@@ -127,7 +127,7 @@ class Transformers(Peer):
         self.make, self.make_state, self.make_control = EarlyStoppingCallback, TrainerState, TrainerControl
         self.args = SimpleNamespace(metric_for_best_model="loss", greater_is_better=False)
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.callback, self.state, self.control = self.make(), self.make_state(), self.make_control()
 
     def eval(self, step: float, loss: float) -> Event | None:
@@ -149,12 +149,12 @@ class Optuna(Peer):
         self.name, self.source, self.on, self.optuna = name, own("optuna"), on, optuna
         self.study = optuna.create_study(direction="minimize")
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.pruner: Any = None
         self.values: dict[int, float] = {}
         self.count = 0
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if self.on != "train":
             return None
         if self.pruner is None:
@@ -198,10 +198,10 @@ class River(Peer):
         self.name, self.source, self.kind = name, own("river"), kind
         self.make = getattr(drift, kind)
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.detector = self.make(mode="up") if self.kind == "PageHinkley" else self.make()
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if not math.isfinite(loss):
             return None
         before = self.detector.estimation if self.kind == "ADWIN" else -math.inf

@@ -8,7 +8,7 @@ that its documentation advises is used, and said.
 import math
 from collections import deque
 
-from bench.peers.base import DIVERGENCE, NAN, NO_PROGRESS, OVERFITTING, PLATEAU, Event, Peer, Run
+from bench.peers.base import DIVERGENCE, NAN, NO_PROGRESS, OVERFITTING, PLATEAU, Event, Peer
 
 PUBLISHED = "re-stated from its published rule"
 
@@ -19,10 +19,10 @@ class StartThreshold(Peer):
     def __init__(self, name: str, *, factor: float = 2.0, nan: bool = True, infinite: bool = True) -> None:
         self.name, self.source, self.factor, self.nan, self.infinite = name, PUBLISHED, factor, nan, infinite
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.limit: float | None = None
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if self.limit is None and math.isfinite(loss):
             self.limit = self.factor * loss
         if (self.nan and math.isnan(loss)) or (self.infinite and math.isinf(loss)):
@@ -34,8 +34,8 @@ class EvalPatience(Peer):
     """Stop when `patience` evaluations in a row were no better than the best.
 
     `finite`: an evaluation that is not finite stops at once. `warmup`: so many first evaluations never count as bad.
-    `nan_is_best`: a first evaluation that is NaN becomes the best, and nothing is better than it. `first_counts`: the
-    first evaluation has something to beat unless it is a number below infinity.
+    `nan_is_best`: a first evaluation that is NaN becomes the best, and nothing is better than it. `never_first`: the
+    first evaluation stops nothing.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class EvalPatience(Peer):
         self.patience, self.finite, self.warmup = patience, finite, warmup
         self.nan_is_best, self.never_first = nan_is_best, never_first
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.best: float | None = None
         self.bad = self.seen = 0
 
@@ -75,7 +75,7 @@ class TransformersPatience(Peer):
     def __init__(self, patience: int = 1) -> None:
         self.name, self.source, self.patience = "transformers EarlyStoppingCallback", PUBLISHED, patience
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.best: float | None = None
         self.bad = 0
 
@@ -83,7 +83,7 @@ class TransformersPatience(Peer):
         self.bad = 0 if self.best is None or loss < self.best else self.bad + 1
         # The trainer keeps the best itself, after the callback has looked; NaN is never below it.
         known = math.inf if self.best is None else self.best
-        self.best = loss if loss < known else known
+        self.best = min(known, loss)
         return Event(step, NO_PROGRESS) if self.bad >= self.patience else None
 
 
@@ -93,7 +93,7 @@ class PatientPruner(Peer):
     def __init__(self, patience: int = 3) -> None:
         self.name, self.source, self.patience = f"Optuna PatientPruner, eval, patience {patience}", PUBLISHED, patience
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.last: deque[float] = deque(maxlen=self.patience + 1)
         self.before = math.nan
 
@@ -117,7 +117,7 @@ class TerminateOnNaN(Peer):
 
     name, source = "Keras TerminateOnNaN", PUBLISHED
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         return None if math.isfinite(loss) else Event(step, NAN)
 
 
@@ -129,36 +129,37 @@ class KillLossSpike(Peer):
     """
 
     name, source, acts = "llm-foundry KillLossSpike", PUBLISHED, "reports"
+    held = False
 
     def __init__(self, *, patience: int = 4, multiplier: float = 2.0, window: int | None = None) -> None:
         self.patience, self.multiplier, self.given = patience, multiplier, window
 
-    def reset(self, run: Run) -> None:
-        self.size = self.given or max(100, round(0.05 * (run.planned_rows or 0)))
+    def reset(self) -> None:
+        self.size = self.given or max(100, round(0.05 * (self.run.planned_rows or 0)))
         self.window: deque[float] = deque()
-        self.total, self.above, self.outliers, self.seen, self.cap = 0.0, 0, 0, 0, 10.0
+        self.outliers, self.seen, self.cap, self.held = 0, 0, 10.0, False
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         self.seen += 1
-        event = self._judge(step, loss) if len(self.window) == self.size else None
+        before, self.held = self.held, len(self.window) == self.size and self._judge(loss)
         self.window.append(loss)
         if len(self.window) > self.size:
             self.window.popleft()
         if self.seen == self.size:
             self.cap = max(10.0, *self.window)
-        return event
+        return Event(step, DIVERGENCE) if self.held and not before else None
 
-    def _judge(self, step: float, loss: float) -> Event | None:
+    def _judge(self, loss: float) -> bool:
         # A NaN in the window makes the mean NaN: nothing is an outlier until it has left.
         self.outliers = self.outliers + 1 if loss > self.multiplier * (sum(self.window) / self.size) else 0
         high = self.seen > 2 * self.size and 2 * sum(value > self.cap for value in self.window) >= self.size
-        return Event(step, DIVERGENCE) if self.outliers > self.patience or high else None
+        return self.outliers > self.patience or high
 
 
 class MegatronSpiky(Peer):
     """Megatron-core's check of results: a loss that is not finite is fatal; ten times the largest of the first 100.
 
-    The latter only sets off a second look at the step there; here it counts as a stop.
+    There the latter only sets off a second look at the step; here it counts as a stop.
     """
 
     name, source = "Megatron-core result check", PUBLISHED
@@ -166,10 +167,10 @@ class MegatronSpiky(Peer):
     def __init__(self, *, factor: float = 10.0, samples: int = 100) -> None:
         self.factor, self.samples = factor, samples
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.seen, self.largest = 0, 0.0
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if not math.isfinite(loss):
             return Event(step, NAN)
         if self.seen < self.samples:
@@ -190,11 +191,11 @@ class LossWatchdog(Peer):
     def __init__(self, *, factor: float = 2.0, patience: int = 3) -> None:
         self.factor, self.patience = factor, patience
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.limit: float | None = None
         self.high = 0
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if self.limit is None and math.isfinite(loss):
             self.limit = self.factor * loss
         self.high = self.high + 1 if self.limit is not None and loss > self.limit else 0
@@ -209,10 +210,10 @@ class LossNotDecreasing(Peer):
     def __init__(self, *, num_steps: int = 10, diff_percent: float = 0.0) -> None:
         self.num_steps, self.diff_percent = num_steps, diff_percent
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.held: tuple[float, float] | None = None
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if self.held is None:
             self.held = (step, loss)
             return None
@@ -224,18 +225,21 @@ class LossNotDecreasing(Peer):
 
 
 class SageMakerOverfit(Peer):
-    """SageMaker Debugger: the eval loss more than a tenth above the mean train loss since the last evaluation."""
+    """SageMaker Debugger: the eval loss more than a tenth above the mean train loss since the last evaluation.
+
+    Patience is read as the number of evaluations for which that is allowed: the next one is reported.
+    """
 
     name, source, acts = "SageMaker Overfit", PUBLISHED, "reports"
 
     def __init__(self, *, ratio_threshold: float = 0.1, patience: int = 1) -> None:
         self.ratio_threshold, self.patience = ratio_threshold, patience
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.train: list[float] = []
         self.over = 0
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:  # noqa: ARG002
         self.train.append(loss)
         return None
 
@@ -246,7 +250,7 @@ class SageMakerOverfit(Peer):
         self.train = []
         ratio = (loss - mean) / mean if mean else math.nan
         self.over = self.over + 1 if ratio > self.ratio_threshold else 0
-        return Event(step, OVERFITTING) if self.over >= self.patience else None
+        return Event(step, OVERFITTING) if self.over == self.patience + 1 else None
 
 
 class PageHinkley(Peer):
@@ -259,10 +263,10 @@ class PageHinkley(Peer):
     ) -> None:
         self.min_instances, self.delta, self.threshold, self.alpha = min_instances, delta, threshold, alpha
 
-    def reset(self, run: Run) -> None:
+    def reset(self) -> None:
         self.seen, self.mean, self.sum, self.least = 0, 0.0, 0.0, 0.0
 
-    def row(self, step: float, loss: float, grad: float | None) -> Event | None:
+    def row(self, step: float, loss: float) -> Event | None:
         if not math.isfinite(loss):
             return None
         self.seen += 1
@@ -270,7 +274,7 @@ class PageHinkley(Peer):
         self.sum = self.alpha * self.sum + (loss - self.mean - self.delta)
         self.least = min(self.least, self.sum)
         if self.seen >= self.min_instances and self.sum - self.least > self.threshold:
-            self.reset(Run())
+            self.reset()
             return Event(step, DIVERGENCE)
         return None
 
