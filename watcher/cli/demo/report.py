@@ -85,18 +85,18 @@ def _saved(story: Story, proposal: Json) -> tuple[int, int]:
 def _summary(story: Story, saved: dict[str, tuple[int, int]], api: ApiLog, received: int) -> list[str]:
     found = [a for a in story.alerts if a["rule"] not in _EXPECTED and a["severity"] != "info"]
     bad = {job["id"] for job in story.jobs} & {a["subject"] for a in found}
-    lines = [f"Found: {len(found)} problems on {len(bad)} of {len(story.jobs)} jobs."]
+    lines = [f"Found: {_count(len(found), 'problem')} on {len(bad)} of {_count(len(story.jobs), 'job')}."]
     if saved:
         unrun, planned = (sum(column) for column in zip(*saved.values(), strict=True))
         lines.append(
-            f"Saved: {len(saved)} hopeless jobs cancelled, {unrun} of their {planned} steps not run "
+            f"Saved: {_count(len(saved), 'hopeless job')} cancelled, {unrun} of their {planned} steps not run "
             f"({unrun / planned:.0%}){_dollars(story, list(saved))}."
         )
     wrong = ", ".join(f"{count} × {_FAULTS.get(kind, kind)}" for kind, count in api.faults.most_common())
     lines.append(
-        f"Lived through: {api.faults.total()} faults in {api.requests} API requests{f' ({wrong})' if wrong else ''}."
+        f"Lived through: {_count(api.faults.total(), 'fault')} in {_count(api.requests, 'API request')}{f' ({wrong})' if wrong else ''}."
     )
-    lines.append(f"Told: {received} notifications delivered, {story.undelivered} still to deliver.")
+    lines.append(f"Told: {_count(received, 'notification')} delivered, {story.undelivered} still to deliver.")
     return lines
 
 
@@ -111,6 +111,10 @@ def _dollars(story: Story, cancelled: Sequence[str]) -> str:
     if len(known) < len(cancelled):
         return ""
     return f", worth {money.show(sum(known, Decimal(0)))} of the simulated prices {money.BY_STEPS}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _short(path: Path) -> str:

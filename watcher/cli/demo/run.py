@@ -171,4 +171,4 @@ def _say_why(console: Console, story: Story, *, stopped: bool) -> None:
     if stopped:
         console.print("Stopped by a signal.")
     elif left:
-        console.print(f"Ended while {left} jobs were still under way.")
+        console.print(f"Ended before all jobs had: {left} still under way.")
