@@ -5,13 +5,13 @@ store from its file and goes on at the time at which the one before it died.
 """
 
 import asyncio
+import contextlib
 import math
 import random
 import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.dispatcher import Dispatcher
-from watcher.service.errors import FailureReason, ProviderError
+from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import NoTelemetry, Reads, Writes
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
@@ -56,19 +56,23 @@ class Crash(BaseException):
 
 @dataclass(slots=True)
 class Deaths:
-    """Counts the points at which a process can die, and lets it die at some of them.
+    """Counts the points at which a process can die, or meet an error, and lets it happen at some of them.
 
-    `at` holds how many points each process lives through; when it is used up, processes live on.
+    `at` holds how many points each process lives through; when it is used up, processes live on. `errors` holds points
+    at which a call fails, with what it raises.
     """
 
     at: list[int] = field(default_factory=list)
+    errors: dict[int, Exception] = field(default_factory=dict)
     points: list[str] = field(default_factory=list)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     def point(self, name: str) -> None:
-        """Here the process may die. Raises Crash when it does, or has."""
+        """Here the process may die. Raises Crash when it does, or has, and the error that it is to meet."""
         self.check()
         self.points.append(name)
+        if error := self.errors.pop(len(self.points) - 1, None):
+            raise error
         if self.at and len(self.points) > self.at[0]:
             self.at.pop(0)
             self.dead.set()
@@ -196,7 +200,7 @@ class World:
 
     def ask_file(self, query: str) -> list[tuple[str, ...]]:
         """What stands in the database, read past the app."""
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
             return connection.execute(query).fetchall()
 
     def died(self) -> None:
@@ -352,11 +356,21 @@ class Life:
         await self.sweeper.load()
 
     async def turn(self) -> None:
-        """One sweep and the delivery of what is due."""
-        await self.sweeper.run()
-        await self.faults.flush()
-        await self.router.run()
-        await self.dispatcher.run_until_idle()
+        """One sweep and the delivery of what is due; a store that fails is met as the daemon meets it."""
+        with contextlib.suppress(StoreError):
+            await self.sweeper.run()
+        with contextlib.suppress(StoreError):
+            await self.faults.flush()
+            await self.router.run()
+            await self._deliver()
+
+    async def _deliver(self) -> None:
+        """What waits for the store to come back sleeps: its time passes."""
+        delivering = asyncio.ensure_future(self.dispatcher.run_until_idle())
+        while not (await asyncio.wait({delivering}, timeout=0.01))[0]:
+            if self.world.clock.sleepers:
+                self.world.clock.advance(1)
+        await delivering
 
     async def end(self) -> None:
         """Let go of the file. What still runs of a dead process is swept away; it can't do anything any more."""

@@ -12,13 +12,14 @@ import structlog
 from structlog.testing import LogCapture
 
 from tests.crashes import ENFORCE, RECEIVERS, Deaths, Script, World, falls, fresh, jumps_at, live, nan_from, told
+from watcher.service.errors import DeliveryError, FailureReason, ProviderError, StoreError
 
 SCRIPTS = (
     Script("broken", nan_from(8)),
     Script("protected-diverged", jumps_at(15), 50),
     Script("good", falls, 30),
 )
-TURNS = (0, *range(90, 520, 30), 1200, 1900)
+TURNS = (0, *range(90, 520, 30), 1200, 1900, 1930)
 """Sweeps, in seconds; the last ones are there for what is told when a job is not followed any more."""
 LASTING = ("after a write", "after a send", "after cancel")
 """What changes the world: whatever the process did since then dies with it."""
@@ -132,6 +133,41 @@ async def test_a_second_death_soon_after_the_first_costs_nothing_either(
     at = [dice.randrange(len(points)), dice.randrange(40), dice.randrange(40)]
 
     assert wrongs(await disturbed(template, tmp_path, at), reference) == [], f"died after {at} points"
+
+
+def error_at(name: str) -> Exception:
+    """What may go wrong at a point without the process dying of it."""
+    when, what = name.split(" ", 1)
+    if what == "a write":
+        return StoreError("no room")
+    if what == "a send":
+        return DeliveryError(FailureReason.TIMEOUT)
+    return ProviderError(FailureReason.TIMEOUT, retryable=True, maybe_done=when == "after")
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_no_single_failure_costs_an_alert_or_doubles_a_cancel(template: Path, tmp_path: Path, share: int) -> None:
+    reference, points = await undisturbed(template, tmp_path)
+    started = points.index("before list")  # a store that fails before is a process that does not start
+    # A write that failed was not committed, and what a receiver took but denied is sent again by the same process.
+    failing = [n for n, name in enumerate(points) if n >= started and name not in ("after a write", "after a send")]
+    broken = {}
+    for number in failing[share :: 3 * SHARES]:
+        world = fresh(template, tmp_path / f"{number}.db", SCRIPTS)
+        await live(world, Deaths(errors={number: error_at(points[number])}), ENFORCE, TURNS)
+        if found := wrongs(plain(world), plain(reference)):
+            broken[number, points[number]] = found
+
+    assert broken == {}
+
+
+def plain(world: World) -> World:
+    """The end of a job is told even when its last rows can't be read at that moment: it may lack their numbers."""
+    world.delivered = [
+        replace(d, message=replace(d.message, what="")) if d.message.rule == "completion" else d
+        for d in world.delivered
+    ]
+    return world
 
 
 @pytest.mark.parametrize("when", ["before cancel", "after cancel"])
