@@ -238,6 +238,31 @@ def test_why_a_job_was_not_cancelled_is_on_its_page(store: SqliteStore) -> None:
         assert words in drawn(second)
 
 
+def test_an_internal_restart_is_one_story_from_both_ends(store: SqliteStore) -> None:
+    first = keep(store, a_snapshot())
+    store.write_now(lambda tx: tx.save_job(replace(first, successor="ft-2")))
+    second = keep(store, a_snapshot("ft-2"), key=OTHER_JOB)
+    views = [
+        store.read_now(lambda reads, r=r: page_view(reads, r, NOW)) for r in (replace(first, successor="ft-2"), second)
+    ]
+
+    assert [(v["restarted_from"], v["restarted_as"]) for v in views] == [(None, "ft-2"), ("ft-1", None)]
+    assert "restarted from  ft-1" in drawn(views[1])
+
+
+@pytest.mark.parametrize(
+    ("status", "spent"), [("running", True), ("cancelled", True), ("completed", False), ("error", False)]
+)
+def test_what_was_spent_is_told_where_steps_are_paid(store: SqliteStore, status: str, spent: bool) -> None:  # noqa: FBT001 - a table
+    job = a_snapshot(
+        status=Status(status), raw_status=status, total_price_nano=10**10, total_steps=40, steps_completed=10
+    )
+    shown = drawn(page(store, job))
+
+    assert "$10.00 as the API gives it" in shown
+    assert ("about $2.50 for the steps done, if every step costs the same" in shown) is spent
+
+
 # --- hostile words ---
 
 

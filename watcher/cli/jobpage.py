@@ -19,6 +19,8 @@ _CURVES = {
     "learning_rate": "learning rate",
     "grad_norm": "grad norm",
 }
+_PAID_OTHERWISE = ("completed", "error", "user_error")
+"""A completed job is paid in full, a failed one is refunded."""
 
 
 def page(job: Json) -> list[RenderableType]:
@@ -51,11 +53,12 @@ def _facts(job: Json) -> Table:
             "time left": time_left(job["eta"]),
             "loss": drawing.loss(job),
             "best eval": _best(job),
-            "price": money.price_as_given(job["price_nano"]) if job["price_nano"] else None,
+            "price": _price(job),
             "output": job["output_name"],
             "created": tables.moment(job["created_at"]),
             "first seen": tables.moment(job["first_seen_at"]),
             "ended": tables.moment(job["ended_at"]),
+            "restarted from": job["restarted_from"],
             "restarted as": job["restarted_as"],
             "link": job["link"],
         }
@@ -71,6 +74,16 @@ def _account(job: Json) -> str:
 
 def _status(job: Json) -> str:
     return f"{job['status']}, number {job['queue_depth']} in the queue" if job["queue_depth"] else str(job["status"])
+
+
+def _price(job: Json) -> str | None:
+    if not job["price_nano"]:
+        return None
+    price = money.price_as_given(job["price_nano"])
+    spent = money.spent_so_far(money.dollars(job["price_nano"]), job["step"], job["total_steps"])
+    if job["status"] in _PAID_OTHERWISE or spent is None:
+        return price
+    return f"{price}; about {money.show(spent)} for the steps done, {money.BY_STEPS}"
 
 
 def _step(job: Json) -> str:

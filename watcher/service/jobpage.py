@@ -48,6 +48,7 @@ def page_view(
     return view | {
         "labels": (labels or {}).get(key.account, {}),
         "project": identities(reads).get(key.account, {}).get("project"),
+        "restarted_from": next((r.key.job_id for r in reads.jobs(key.account) if r.successor == key.job_id), None),
         "link": link.format(job_id=key.job_id) if link else None,
         "queue_depth": record.snapshot.queue_depth if record.snapshot.status.waiting else None,
         "eta": _time_left(record.snapshot, rows, now),
