@@ -1,6 +1,6 @@
 """Our detection rules beside what people would use instead, on the same rows: what `make bench-detection` runs.
 
-    .venv/bin/python -m bench.compare [CURVES.jsonl[.gz] …] [--peers PYTHON] [--markdown] [--json FILE]
+    .venv/bin/python -m bench.compare [CURVES.jsonl[.gz] …] [--peers PYTHON] [--write DOCUMENT] [--json FILE]
 
 Ours is `watcher replay` at its shipped defaults. The peers run in an environment of their own (`--peers`), at their
 defaults; without it, their rules as re-stated in `bench/peers/restated.py`. Figures are those of
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("curves", nargs="*", type=Path, default=[DEFAULT])
     parser.add_argument("--peers", type=Path, help="the Python that has the peers' packages")
-    parser.add_argument("--markdown", action="store_true", help="print the tables for a document")
+    parser.add_argument("--write", type=Path, help="put the tables into this document, between its marks, too")
     parser.add_argument("--json", type=Path, help="write the figures and the ids behind them here too")
     args = parser.parse_args()
     kept: Json = {}
@@ -57,8 +57,10 @@ def main() -> None:
             sys.exit(f"{path}: no run has a label, so there is nothing to score against")
         lines, notes = measure(path, labelled, args.peers or Path(sys.executable))
         print(f"\n{path.name}: {len(labelled)} runs, {sum(len(run['train']) for run in labelled)} train rows")
-        show(lines, markdown=args.markdown)
+        show(lines)
         print(*["", *notes], sep="\n")
+        if args.write:
+            write(args.write, path.name, [f"At commit {_commit()}:", "", *markdown(lines)])
         kept[path.name] = {line.name: _figures(line.scores) for line in lines}
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -165,16 +167,40 @@ def _title(name: str, *, reports: bool) -> str:
 HEAD = ("detector", "false (harmful)", "saved", "caught", *RULES)
 
 
-def show(lines: Sequence[Line], *, markdown: bool) -> None:
-    rows = [_cells(line) for line in lines]
-    if markdown:
-        print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD))
-        print(*["| " + " | ".join(row) + " |" for row in rows], sep="\n")
-        return
+def show(lines: Sequence[Line]) -> None:
     print("a rule: recall, false alerts, delay after the onset in % of the run (median/p90)")
-    width = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
-    for row in [HEAD, *rows]:
+    rows = [HEAD, *(_cells(line) for line in lines)]
+    width = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, width, strict=True)).rstrip())
+
+
+def markdown(lines: Sequence[Line]) -> Iterator[str]:
+    yield "| " + " | ".join(HEAD) + " |"
+    yield "|" + "---|" * len(HEAD)
+    for line in lines:
+        yield "| " + " | ".join(cell.strip().replace("*", "\\*") for cell in _cells(line)) + " |"
+
+
+def write(document: Path, name: str, table: Sequence[str]) -> None:
+    """Put a table between `<!-- table NAME -->` and `<!-- end -->`.
+
+    Raises:
+        ValueError: the document has no such marks.
+    """
+    before, begin, rest = document.read_text().partition(f"<!-- table {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not begin or not end:
+        raise ValueError(f"{document} has no marks for {name}")
+    document.write_text(before + begin + "\n".join(table) + "\n" + end + after)
+
+
+def _commit() -> str:
+    """The commit that is measured; `-dirty` where what it measures was changed since."""
+    command = ["git", "log", "-1", "--format=%h"]
+    commit = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()  # noqa: S603
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "watcher", "bench"], cwd=ROOT, check=False)  # noqa: S607
+    return commit + ("-dirty" if changed.returncode else "")
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from bench.compare import Line, _outcome, show
+from bench.compare import Line, _outcome, markdown, write
 from bench.detection_score import score
 from bench.peers.base import Peer, Row, Run, follow
 from bench.peers.restated import (
@@ -126,12 +127,20 @@ def test_no_peer_stumbles_over_numbers_that_are_none() -> None:
             stops(peer, train=strange, evals=strange)
 
 
-def test_a_detector_that_makes_no_claim_has_no_figure_for_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_detector_that_makes_no_claim_has_no_figure_for_the_rule() -> None:
     label = {"verdict": "nonfinite", "cancel_ok": True, "cancel_ok_from": 3, "onset": 3, "flags": []}
     run = {"id": "a", "train": [[s, 1.0, None, None] for s in range(1, 11)], "eval": [], "label": label}
     scores = score([run], [_outcome("a", [(4, ["nan_loss"])])], ids=False)
-    show([Line("it", "x", reports=False, scores=scores, claims=frozenset({"nan_loss"}))], markdown=True)
-    assert (
-        capsys.readouterr().out.splitlines()[-1]
-        == "| it | 0 (0) of 0 | 0.86 | 1 of 1 | - | 1/1, 0/0, 10.0/10.0 | - | - |"
+    line = Line("it", "x", reports=True, scores=scores, claims=frozenset({"nan_loss"}))
+    assert list(markdown([line]))[-1] == "| it \\* | 0 (0) of 0 | 0.86 | 1 of 1 | - | 1/1, 0/0, 10.0/10.0 | - | - |"
+
+
+def test_a_table_replaces_the_one_between_the_marks_of_its_file(tmp_path: Path) -> None:
+    document = tmp_path / "x.md"
+    document.write_text("a\n<!-- table b.gz -->\nold\n<!-- end -->\nc\n<!-- table d.gz -->\nkept\n<!-- end -->\n")
+    write(document, "b.gz", ["new", "er"])
+    assert document.read_text() == (
+        "a\n<!-- table b.gz -->\nnew\ner\n<!-- end -->\nc\n<!-- table d.gz -->\nkept\n<!-- end -->\n"
     )
+    with pytest.raises(ValueError, match="no marks"):
+        write(document, "e.gz", [])
