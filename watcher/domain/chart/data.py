@@ -2,13 +2,13 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
 from watcher.domain.alerts import Alert
-from watcher.domain.observations import EvalRow, Row, TrainRow
+from watcher.domain.observations import EvalRow, Row, TrainRow, finite
 from watcher.domain.verdicts import Severity
 
 Reading = tuple[float, float | None]
@@ -77,7 +77,7 @@ def chart_of(  # noqa: D417 - the others are the fields of a chart
         title=title,
         subtitle=subtitle,
         train=[(row.step, _undisguised(row)) for row in train],
-        evals=[(row.step, row.loss) for row in kept if isinstance(row, EvalRow)],
+        evals=[(row.step, row.loss) for row in _standing_evals(kept)],
         learning_rate=[(row.step, row.lr) for row in train if row.lr is not None],
         grad_norm=[(row.step, row.grad_norm) for row in train if row.grad_norm is not None],
         total_steps=total_steps,
@@ -86,6 +86,20 @@ def chart_of(  # noqa: D417 - the others are the fields of a chart
         cancel_label=cancel_label,
         checkpoints=checkpoints,
     )
+
+
+def _standing_evals(rows: Iterable[Row]) -> list[EvalRow]:
+    """The evaluations of the last attempt: those beyond the step to which the training rows went back are void."""
+    found: list[EvalRow] = []
+    before = -math.inf
+    for row in rows:
+        if isinstance(row, EvalRow):
+            found.append(row)
+            continue
+        while row.step < before and found and found[-1].step >= row.step:
+            found.pop()
+        before = row.step
+    return found
 
 
 def _undisguised(row: TrainRow) -> float | None:
@@ -136,12 +150,17 @@ def series(readings: Iterable[Reading]) -> Series:
         at = finite_step(step)
         if at is None:
             continue
-        while kept and kept[-1][0] > at:
-            before, old = kept.pop()
-            if old is not None and math.isfinite(old):
-                earlier.append((before, _within(old)))
+        if kept and at < kept[-1][0]:
+            earlier.extend((before, _within(old)) for before, old in _cut(kept, at) if finite(old) is not None)
         kept.append((at, value))
     return _split(kept, sorted(earlier))
+
+
+def _cut(kept: list[Reading], step: float) -> Iterator[tuple[float, float]]:
+    """Take off the end what is at or beyond the step."""
+    while kept and kept[-1][0] >= step:
+        before, old = kept.pop()
+        yield before, math.nan if old is None else old
 
 
 def _split(kept: list[Reading], earlier: list[Point]) -> Series:

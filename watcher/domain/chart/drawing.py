@@ -25,6 +25,7 @@ from watcher.domain.chart.text import fit, width
 _TITLE, _SMALL, _NOTE = 20.0, 14.0, 15.0
 _FEW_DOTS = 60
 _FINE, _COARSE = 1.0, 2.0
+_NEAR = 0.25
 _STRETCH = 2.0
 """The axis shows at most so many times the steps seen: of a plan hardly begun, the rest has no room."""
 _WIDE_NOTE = 190.0
@@ -87,7 +88,7 @@ def _prepared(chart: Chart) -> _Data:
     planned = finite_step(chart.total_steps)
     if last is not None and planned is not None and planned <= last:
         planned = None
-    x = step_scale([*steps, *checkpoints, *_end(steps, planned)], LEFT, RIGHT)
+    x = step_scale([*checkpoints, *_shown(steps, planned)], LEFT, RIGHT)
     return _Data(train, smoothed(train.points), evals, lanes, checkpoints, last, planned, x)
 
 
@@ -96,12 +97,14 @@ def _pointed_at(chart: Chart) -> list[float]:
     return [step for step in at if step is not None and finite_step(step) is not None]
 
 
-def _end(steps: Sequence[float], planned: float | None) -> list[float]:
-    if planned is None:
-        return []
+def _shown(steps: Sequence[float], planned: float | None) -> list[float]:
+    """The ends of the axis: from zero unless the steps begin far from it, and to the plan unless that is far off."""
     if not steps:
-        return [0.0, planned]
-    return [min(planned, max(steps) + _STRETCH * max(max(steps) - min(steps), 1.0))]
+        return [0.0, planned or 0.0]
+    low, high = min(steps), max(steps)
+    if 0 <= low <= max(high, planned or 0.0) * _NEAR:
+        low = 0.0
+    return [low, high if planned is None else min(planned, high + _STRETCH * max(high - low, 1.0))]
 
 
 # --- drawing ---
@@ -186,4 +189,5 @@ def _lane(panel: Panel, x: Scale, name: str, lane: Series) -> list[str]:
     return [
         *lane_axis(panel, y, f"{name} (log)" if y.log else name, min(values), max(values)),
         svg.stroke(lines.line(lane.points, lane.breaks, x, y, column=_COARSE), key.LANE, 1.8),
+        svg.stroke(lines.dots(lane.lone, x, y) if len(lane.lone) <= _FEW_DOTS else "", key.LANE, 4.5),
     ]

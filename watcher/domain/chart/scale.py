@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 _LOG_FROM = 20.0
 """A range that spans more than this factor is drawn on a logarithmic axis."""
-_DEEPEST = 1e-8
-"""What is smaller than this share of the largest value lies on the floor of a logarithmic axis."""
+_DEEPEST = 1e-6
+"""What is smaller than this share of the median lies on the floor of a logarithmic axis."""
 _RARE = 100
 """One value in so many may be lower without deciding on the kind of axis: a lone row of a noisy run is often small."""
 _SMALLEST = 1e-30
@@ -58,11 +58,9 @@ def value_scale(values: Sequence[float], start: float, end: float, *, may_log: b
 
 
 def step_scale(steps: Iterable[float], start: float, end: float) -> Scale:
-    """An axis for steps: from zero, unless the steps begin far from it."""
+    """An axis on which all steps have room."""
     seen = list(steps) or [0.0]
     low, high = min(seen), max(seen)
-    if 0 <= low <= high / 4:
-        low = 0.0
     return Scale(low, high if high > low else low + 1.0 + abs(low) * 1e-6, start, end)
 
 
@@ -81,7 +79,7 @@ def _floor(values: Sequence[float], high: float) -> float | None:
     if not positive or len(positive) * 2 < len(values) or min(values) < 0:
         return None
     usual = positive[len(positive) // _RARE]
-    floor = max(positive[0], usual / 10, high * _DEEPEST, _SMALLEST)
+    floor = max(positive[0], usual / 10, positive[len(positive) // 2] * _DEEPEST, _SMALLEST)
     return floor if high > _LOG_FROM * max(usual, floor) else None
 
 
