@@ -239,12 +239,10 @@ def test_why_a_job_was_not_cancelled_is_on_its_page(store: SqliteStore) -> None:
 
 
 def test_an_internal_restart_is_one_story_from_both_ends(store: SqliteStore) -> None:
-    first = keep(store, a_snapshot())
-    store.write_now(lambda tx: tx.save_job(replace(first, successor="ft-2")))
+    first = replace(keep(store, a_snapshot()), successor="ft-2")
+    store.write_now(lambda tx: tx.save_job(first))
     second = keep(store, a_snapshot("ft-2"), key=OTHER_JOB)
-    views = [
-        store.read_now(lambda reads, r=r: page_view(reads, r, NOW)) for r in (replace(first, successor="ft-2"), second)
-    ]
+    views = store.read_now(lambda reads: [page_view(reads, record, NOW) for record in (first, second)])
 
     assert [(v["restarted_from"], v["restarted_as"]) for v in views] == [(None, "ft-2"), ("ft-1", None)]
     assert "restarted from  ft-1" in drawn(views[1])
