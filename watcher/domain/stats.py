@@ -1,5 +1,6 @@
 """Small running statistics of bounded size, for rules: plain values that the codec stores, no NaN in them."""
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
@@ -8,6 +9,14 @@ SIGMA_OF_MEDIAN_STEP = 1.0484
 
 CAPACITY = 24
 """Blocks kept of a history: even, so that neighbours pair up."""
+
+_LARGEST = 1e290
+"""Values are cut here, so that sums stay finite."""
+
+
+def short(value: float) -> float:
+    """The value to seven digits: states hold hundreds of floats, and each digit is a byte of each job."""
+    return float(f"{value:.7g}")
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -23,7 +32,7 @@ class MedianWindow:
 
     def push(self, value: float, size: int) -> None:
         """Add a value and forget the oldest beyond `size`; the size may change from push to push."""
-        self.recent.append(value)
+        self.recent.append(short(value))
         if len(self.recent) > size:
             del self.recent[: len(self.recent) - size]
 
@@ -50,15 +59,17 @@ class Blocks:
     def add(self, step: int, value: float) -> None:
         """Add a row; only the last block may hold fewer rows than `per`."""
         if not self.sums or self.filled == self.per:
+            if self.sums:
+                self.sums[-1] = short(self.sums[-1])
             if len(self.sums) == CAPACITY:
                 self.per *= 2
-                self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
+                self.sums = [short(a + b) for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
                 self.ends = self.ends[1::2]
             self.filled = 0
             self.sums.append(0.0)
             self.ends.append(step)
         self.filled += 1
-        self.sums[-1] += value
+        self.sums[-1] += max(-_LARGEST, min(_LARGEST, value))
         self.ends[-1] = step
 
     def clear(self) -> None:
@@ -70,6 +81,11 @@ class Blocks:
     def rows(self) -> int:
         """How many rows were added since the last `clear`."""
         return (len(self.sums) - 1) * self.per + self.filled if self.sums else 0
+
+    def highest(self) -> float:
+        """The highest mean of a full block; minus infinity without one."""
+        full = self.sums if self.filled == self.per else self.sums[:-1]
+        return max(full, default=-math.inf) / self.per
 
     def part(self, after: float, until: float) -> tuple[int, float]:
         """How many rows lie in the blocks that end in (after, until], and their mean (0.0 without rows)."""

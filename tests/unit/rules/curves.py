@@ -8,12 +8,14 @@ from watcher.domain.observations import EvalRow, Row, TrainRow
 from watcher.domain.replay import Recording, Replay, merge, replay
 from watcher.domain.rule import Rule
 from watcher.domain.rules.divergence import Divergence
+from watcher.domain.rules.gradient import Gradient
+from watcher.domain.rules.loss_spike import LossSpike
 from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.rules.overfitting import Overfitting
 from watcher.domain.rules.plateau import Plateau
 
 NAN = math.nan
-CURVE_RULES: tuple[Rule, ...] = (Divergence(), NanLoss(), Plateau(), Overfitting())
+CURVE_RULES: tuple[Rule, ...] = (Divergence(), NanLoss(), Plateau(), Overfitting(), Gradient(), LossSpike())
 
 
 def rows(
@@ -39,7 +41,7 @@ def replayed(
     method: str | None = None,
     n_evals: int | None = None,
 ) -> Replay:
-    """What the rules (all four over curves unless some are given) say of the rows; the plan is the last step."""
+    """What the rules (all that look at curves unless some are given) say of the rows; the plan is the last step."""
     known = (total or max((row.step for row in recorded), default=1)) if plan_known else None
     recording = Recording(id="run", rows=tuple(recorded), total_steps=known, method=method, n_evals=n_evals)
     result = replay(recording, rules or CURVE_RULES)
