@@ -221,13 +221,17 @@ def _target_key(directory: Path) -> bytes:
     """The key of the hashes that stand for receiver URLs in the outbox: made once, kept beside the database."""
     path = directory / _TARGET_KEY
     try:
-        with contextlib.suppress(FileNotFoundError):
-            return bytes.fromhex(path.read_text())
+        # An empty file is what a power cut leaves of one that was not synced: an empty key would hide nothing.
+        if path.exists() and (known := bytes.fromhex(path.read_text())):
+            return known
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = secrets.token_bytes(32)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        key, new = secrets.token_bytes(32), path.with_suffix(".new")
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(key.hex())
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)  # whole or not at all, wherever the process dies
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: can't be read or made ({error})") from error
     return key
