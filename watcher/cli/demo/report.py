@@ -93,9 +93,8 @@ def _summary(story: Story, saved: dict[str, tuple[int, int]], api: ApiLog, recei
             f"({unrun / planned:.0%}){_dollars(story, list(saved))}."
         )
     wrong = ", ".join(f"{count} × {_FAULTS.get(kind, kind)}" for kind, count in api.faults.most_common())
-    lines.append(
-        f"Lived through: {_count(api.faults.total(), 'fault')} in {_count(api.requests, 'API request')}{f' ({wrong})' if wrong else ''}."
-    )
+    faults, requests = _count(api.faults.total(), "fault"), _count(api.requests, "API request")
+    lines.append(f"Lived through: {faults} in {requests}{f' ({wrong})' if wrong else ''}.")
     lines.append(f"Told: {_count(received, 'notification')} delivered, {story.undelivered} still to deliver.")
     return lines
 
