@@ -43,12 +43,12 @@ spell: .venv/.dev
 	touch $@ .venv/.run
 
 # The detection rules beside what people would use instead, on CURVES (labelled runs), in an environment of its own.
-# What can't be installed is told, and its published rule as re-stated here stands in.
+# WRITE names a document that takes the tables. What can't be installed is told, and our re-statement stands in.
 CURVES ?= bench/data/lab-dev.jsonl.gz
 BENCH_PIP := bench/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes
 
 bench-detection: .venv/.run bench/.venv/.peers bench/.venv/.torch  ## ours and its peers on the same labelled runs
-	$(BIN)/python -m bench.compare $(CURVES) --peers bench/.venv/bin/python --json bench/out/detection.json
+	$(BIN)/python -m bench.compare $(CURVES) --peers bench/.venv/bin/python --json bench/out/detection.json $(if $(WRITE),--write $(WRITE))
 
 bench/.venv/bin/python:
 	$(PYTHON) -m venv bench/.venv
