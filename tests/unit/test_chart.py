@@ -317,7 +317,7 @@ def test_clean_text_is_one_line() -> None:
 # --- numbers ---
 
 
-@given(st.floats(-1e290, 1e290), st.floats(-1e290, 1e290))
+@given(st.floats(-LARGEST, LARGEST), st.floats(-LARGEST, LARGEST))
 def test_ticks_rise_inside_the_axis(one: float, other: float) -> None:
     scale = value_scale([one, other], 300, 0)
     ticks = scale.ticks(5)
@@ -383,6 +383,10 @@ def test_rows_that_are_no_number_interrupt_the_line() -> None:
     assert found.breaks == frozenset({0, 1, 2})
     assert list(found.bad) == [2, 3]
     assert found.lone == found.points
+
+
+def test_values_too_near_to_zero_are_zero() -> None:
+    assert list(series([(1, 1e-200), (2, -5e-324)]).points) == [(1, 0.0), (2, 0.0)]
 
 
 def test_a_spike_does_not_move_the_smoothed_line() -> None:

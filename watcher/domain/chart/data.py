@@ -15,8 +15,9 @@ Reading = tuple[float, float | None]
 """(step, value); the value is None where the row had none, and may be NaN or infinite."""
 Point = tuple[float, float]
 
-LARGEST = 1e290
-"""A value beyond this is drawn as this: sums and differences of such numbers must stay finite."""
+LARGEST, SMALLEST = 1e99, 1e-30
+"""A value beyond the largest is drawn as that, one nearer to zero than the smallest as zero: sums and ratios of what is
+drawn stay finite."""
 _FURTHEST = 1e15
 _FEWEST = 16
 """Rows below which a smoothed line would say nothing new."""
@@ -184,7 +185,7 @@ def finite_step(step: float | None) -> float | None:
 
 
 def _within(value: float) -> float:
-    return min(max(value, -LARGEST), LARGEST)
+    return 0.0 if abs(value) < SMALLEST else min(max(value, -LARGEST), LARGEST)
 
 
 def smoothed(points: Sequence[Point]) -> tuple[Point, ...]:

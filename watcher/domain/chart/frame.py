@@ -18,6 +18,7 @@ _PAD = 6.0
 _SIZE = 14.0
 _STEP_TICKS, _VALUE_TICK_EVERY = 7, 38.0
 _TICK_ROOM = 16.0
+_LABEL_ROOM = 58.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def value_axis(panel: Panel, y: Scale, name: str = "") -> list[str]:
         at = y.at(tick)
         parts.append(svg.stroke(f"M{LEFT:g} {at:.1f}H{RIGHT:g}", svg.GRID, 1))
         label = value_label(tick, tick if y.log else spacing)
-        parts.append(svg.text(LEFT - 7, at + 5, label, _SIZE, anchor="end"))
+        parts.append(_value_text(at + 5, label, _SIZE))
     if name:
         middle = (panel.top + panel.bottom) / 2
         turned = f' transform="rotate(-90 18 {middle:.1f})"'
@@ -59,8 +60,14 @@ def lane_axis(panel: Panel, y: Scale, name: str, low: float, high: float) -> lis
     return [
         frame(panel),
         svg.text(LEFT, panel.top - 4, name, _SIZE - 1, fill=svg.GREY),
-        *(svg.text(LEFT - 7, at, short_label(value), _SIZE - 1, anchor="end") for value, at in found),
+        *(_value_text(at, short_label(value), _SIZE - 1) for value, at in found),
     ]
+
+
+def _value_text(y: float, label: str, size: float) -> str:
+    """A number left of its axis, smaller where it is long."""
+    fitting = min(size, _LABEL_ROOM / width(label, 1.0))
+    return svg.text(LEFT - 7, y, label, round(fitting, 1), anchor="end")
 
 
 def frame(panel: Panel) -> str:

@@ -11,6 +11,8 @@ _DEEPEST = 1e-6
 _RARE = 100
 """One value in so many may be lower without deciding on the kind of axis: a lone row of a noisy run is often small."""
 _SMALLEST = 1e-30
+_FLAT = 2e-5
+"""Values that differ by less than this share of their size are drawn as one: an axis could not be written."""
 _MARGIN = 0.04
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DENSE_DECADES = 2.2
@@ -67,7 +69,7 @@ def step_scale(steps: Iterable[float], start: float, end: float) -> Scale:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     size = max(abs(low), abs(high))
-    if high - low < max(size * 1e-9, _SMALLEST):
+    if high - low < max(size * _FLAT, _SMALLEST):
         pad = size / 10 or 1.0
         return (low - pad if low < 0 else max(0.0, low - pad)), high + pad
     return low, high
@@ -105,7 +107,7 @@ def value_label(value: float, spacing: float) -> str:
         return "0"
     if not _PLAIN_FROM <= abs(value) < _PLAIN_TO:
         digits = max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(spacing) + 1e-9))
-        return _short_exponent(f"{value:.{min(digits, 3)}e}")
+        return _short_exponent(f"{value:.{min(digits, _DIGITS)}e}")
     decimals = max(0, -math.floor(math.log10(spacing) + 1e-9)) if spacing else 0
     fixed = f"{value:.{min(decimals + 1, _DIGITS)}f}"
     return fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
