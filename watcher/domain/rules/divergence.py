@@ -6,7 +6,8 @@ stretch of rows since the smoothed y last touched a reference: the start, or the
 high beside the row noise, has lasted a share of the run, and its own course, carried on to the last planned step as a
 power law of its age, does not lead back. Heights, not significance, decide; and while it comes down, we wait.
 
-Constants were set on one half of really trained, labelled runs and read on the other (docs/explanation/detection.md).
+Constants were set on really trained, labelled runs; how they do on the half that chose them not, and on thinned rows, is
+in docs/explanation/detection.md.
 """
 
 import math
@@ -53,6 +54,8 @@ _MILD, _TOP = 0.4, 0.5
 half of its age, as the top of a hump does ..."""
 _HUGE, _HUGE_WAIT = 1.2, 0.18
 """... or peaked above this (3.5 times the start): what was thrown that far falls late but fast; it waits this share."""
+_BEST_SIGMAS = 1.9
+"""Standard deviations of the row noise in a height above the best level, which is a median of rows."""
 _WARN = 0.5
 """Share of the wait after which `diverging` is told."""
 _MARGIN = 0.1
@@ -72,7 +75,7 @@ _EVALS, _EVAL_RISE, _EVAL_LEVEL, _EVAL_FALL = 3, 1.35, 0.4, 0.9
 with the train level 0.4 above its best, replace the wait."""
 _ROWS = (4, 8, 8)
 """Rows that an excursion must have: an eighth of the planned ones, at least 4 and at most 8."""
-_UNPLANNED_ROWS, _HORIZON = 40, 4
+_UNPLANNED_ROWS, _HORIZON = 30, 4
 """With an unknown plan an excursion must have this many rows, and the run is taken to go on to four times its age."""
 
 
@@ -121,7 +124,6 @@ class _View:
     waited: float
     early: float
     late: float
-    late_rows: int
 
     @property
     def share(self) -> float:
@@ -193,29 +195,16 @@ class Divergence:
         early_rows, early = x.blocks.part(x.since + 0.25 * age, x.since + 0.5 * age)
         if not late_rows or not early_rows:
             return None
-        luck = _LUCK * s.noise / math.sqrt(len(s.level.recent))
-        reference = 0.0 if over_start else min(0.0, s.best + luck)
-        risen = math.log(math.exp(reference if over_start else s.best) + self.rise / (1 + _OFFSET)) - (
-            reference if over_start else s.best
-        )
         if over_start:
-            height = max(risen, _GUARD + _first_draw(s))
+            reference, base, lost, noise = 0.0, 0.0, 0.0, _first_draw(s)
         else:
-            height = max(risen, -_LOST * s.best, _GUARD + 0.75 * _SIGMAS * s.noise)
-        height += _SIGMAS * s.noise / math.sqrt(late_rows)
-        return _View(
-            x,
-            over_start,
-            s.first,
-            reference,
-            height,
-            _plan(s),
-            age,
-            s.step - max(x.since, s.lr_step),
-            early,
-            late,
-            late_rows,
-        )
+            luck = _LUCK * s.noise / math.sqrt(len(s.level.recent))
+            reference, base = min(0.0, s.best + luck), s.best
+            lost, noise = -_LOST * s.best, _BEST_SIGMAS * s.noise
+        doubt = _SIGMAS * s.noise / math.sqrt(late_rows)
+        height = max(_risen(base, self.rise), lost, _GUARD + noise) + doubt
+        waited = s.step - max(x.since, s.lr_step)
+        return _View(x, over_start, s.first, reference, height, _plan(s), age, waited, early, late)
 
     def _judged(self, s: DivergenceState, v: _View) -> bool:
         """Latch the verdict on one excursion; True when anything new was said."""
@@ -303,6 +292,11 @@ def _evaluated(s: DivergenceState, loss: float | None) -> None:
     s.eval_top = max(s.eval_top, loss)
 
 
+def _risen(y: float, starts: float) -> float:
+    """Height in y of a rise from there by so many starts."""
+    return math.log(math.exp(y) + starts / (1 + _OFFSET)) - y
+
+
 def _plan(s: DivergenceState) -> float:
     """Planned steps; with no plan, or one that was overrun, a multiple of the run's age."""
     return s.total if s.total and s.total >= s.step else max(1.0, _HORIZON * float(s.step - s.first))
@@ -356,7 +350,8 @@ def _late_fall(s: DivergenceState, v: _View) -> float:
 def _coming_back(s: DivergenceState, v: _View) -> bool:
     """Not high for its whole second half, or falling fast enough to be back within twice its present age."""
     fall = min(v.early - v.late, 4.0 * _late_fall(s, v))
-    return v.early < v.reference + v.height or v.late - _HOLD * fall < v.reference
+    high = min(v.early, v.late) >= v.reference + v.height
+    return not high or v.late - _HOLD * fall < v.reference
 
 
 def _loss(s: DivergenceState, y: float) -> float:
