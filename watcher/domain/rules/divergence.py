@@ -6,8 +6,8 @@ stretch of rows since the smoothed y last touched a reference: the start, or the
 high beside the row noise, has lasted a share of the run, and its own course, carried on to the last planned step as a
 power law of its age, does not lead back. Heights, not significance, decide; and while it comes down, we wait.
 
-Constants were set on really trained, labelled runs; how they do on the half that chose them not, and on thinned rows, is
-in docs/explanation/detection.md.
+Constants were set on really trained, labelled runs; docs/explanation/detection.md says how numbers do that were chosen
+on one half of the runs and read on the other.
 """
 
 import math
