@@ -1,7 +1,6 @@
 """The daemon's loops: sweeps on a schedule, a delivery pump woken by commits, and a check of the clock."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -55,10 +54,21 @@ class Daemon:
     parts: Sequence[Part] = ()
     close: Sequence[Callable[[], Awaitable[None]]] = ()
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _started: list[Part] = field(default_factory=list)
     _stopping: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set, then drain: sweeps end, decisions are routed, sends under way finish."""
+        try:
+            await self._begin()
+            try:
+                await stop.wait()
+            finally:
+                await self._drain()
+        finally:
+            await self._end()
+
+    async def _begin(self) -> None:
         await self.store.write(lambda tx: tx.release_claims())
         await self.faults.begin()
         for sweeper in self.sweepers:
@@ -66,15 +76,12 @@ class Daemon:
             self.health.watch(sweeper.config.name, sweeper.config.interval)
         for part in self.parts:
             await part.start()
+            self._started.append(part)
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._check_clock())]
         self._plan()
         self.schedule.start()
         self.notify.ready(f"watching {len(self.sweepers)} account(s)")
         log.info("daemon.started", accounts=[s.config.name for s in self.sweepers])
-        try:
-            await stop.wait()
-        finally:
-            await self._drain()
 
     def _plan(self) -> None:
         now = self.clock.now()
@@ -166,10 +173,17 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._deliver()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(DRAIN):
                 await self.dispatcher.run_until_idle()
-        for part in reversed(self.parts):
+        except TimeoutError:
+            log.warning("daemon.drain_cut", seconds=DRAIN)
+        except StoreError as error:
+            log.error("delivery.not_stored", reason=str(error))
+
+    async def _end(self) -> None:
+        """Let go of everything, also of what a failing start left open."""
+        for part in reversed(self._started):
             await part.stop()
         self.schedule.stop()
         for close in self.close:

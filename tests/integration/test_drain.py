@@ -1,0 +1,87 @@
+"""The daemon's end, whatever the store does at that moment."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.crashes import ENFORCE, Deaths, Life, Script, World, fresh, nan_from
+from watcher.clock import SystemClock
+from watcher.daemon.daemon import Daemon
+from watcher.daemon.health import Health
+from watcher.daemon.schedule import Schedule
+from watcher.daemon.sdnotify import SdNotify
+from watcher.service.errors import ConfigError, StoreError
+
+
+class Watched:
+    """A part that says whether it was stopped; a broken one does not start."""
+
+    running = broken = False
+
+    async def start(self) -> None:
+        if self.broken:
+            raise ConfigError("no")
+        self.running = True
+
+    async def stop(self) -> None:
+        self.running = False
+
+
+def a_daemon(life: Life, *parts: Watched) -> Daemon:
+    return Daemon(
+        sweepers=[life.sweeper],
+        router=life.router,
+        dispatcher=life.dispatcher,
+        faults=life.faults,
+        health=Health(SystemClock(), life.store),
+        schedule=Schedule(random.Random(1)),  # noqa: S311 - repeatable
+        store=life.store,
+        clock=SystemClock(),  # the scheduler runs on wall time
+        notify=SdNotify({}),
+        wake=asyncio.Event(),
+        parts=parts,
+        close=[life.inner.aclose],
+    )
+
+
+async def drained(world: World, deaths: Deaths, *, failing: bool) -> Watched:
+    part, stop = Watched(), asyncio.Event()
+    running = asyncio.create_task(a_daemon(Life(world, deaths, ENFORCE), part).run(stop))
+    while "after list" not in deaths.points:
+        await asyncio.wait({running}, timeout=0.01)
+    if failing:
+        deaths.errors = {number: StoreError("no room") for number in range(len(deaths.points), 1000)}
+    stop.set()
+    await asyncio.wait_for(running, 10)
+    return part
+
+
+async def test_a_daemon_that_is_stopped_delivers_what_is_due(tmp_path: Path) -> None:
+    world = fresh(tmp_path / "empty.db", tmp_path / "watcher.db", [Script("broken", nan_from(8))])
+    world.clock.advance(150)
+    part = await drained(world, Deaths(), failing=False)
+
+    assert not part.running
+    assert [d.message.rule for d in world.delivered] == ["nan_loss", "nan_loss"]
+
+
+async def test_a_store_without_room_does_not_keep_the_daemon_from_its_end(tmp_path: Path) -> None:
+    world = fresh(tmp_path / "empty.db", tmp_path / "watcher.db", [Script("broken", nan_from(8))])
+    world.clock.advance(150)
+    part = await drained(world, Deaths(), failing=True)
+
+    assert not part.running
+
+
+async def test_a_part_that_does_not_start_leaves_nothing_open(tmp_path: Path) -> None:
+    life = Life(fresh(tmp_path / "empty.db", tmp_path / "watcher.db", []), Deaths(), ENFORCE)
+    good, broken = Watched(), Watched()
+    broken.broken = True
+    with pytest.raises(ConfigError):
+        await a_daemon(life, good, broken).run(asyncio.Event())
+
+    assert not good.running
+    with pytest.raises(StoreError, match="closed"):
+        await life.inner.read(lambda reads: reads.jobs())
