@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from watcher.cli import drawing, replaysummary
 from watcher.cli.common import ConfigOption, Format, FormatOption, print_json, settings_of
@@ -83,8 +85,9 @@ def _progress(format: Format) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty() or (format is Format.JSON and sys.stdout.isatty()):
         yield lambda _: None
         return
-    with Console(stderr=True).status("replaying") as status:
-        yield lambda text: status.update(f"replaying: {text}")
+    # Rich would otherwise take over stdout too, and send to the screen what a program waits for.
+    with Live(console=Console(stderr=True), transient=True, redirect_stdout=False) as live:
+        yield lambda text: live.update(Text(f"replaying: {text}"))
 
 
 def as_json(result: Replay) -> dict[str, Any]:
