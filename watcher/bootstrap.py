@@ -17,6 +17,7 @@ from watcher.daemon.control import Handler
 from watcher.domain.observations import Snapshot
 from watcher.domain.rule import SubjectKind
 from watcher.notify.receivers import ConfiguredReceivers, build_receivers
+from watcher.providers.heartbeat import HttpHeartbeat
 from watcher.providers.together.client import TogetherProvider
 from watcher.providers.together.transport import Limits
 from watcher.service.cancels import CancelDesk
@@ -192,6 +193,16 @@ def provider_of(account: Account, clock: Clock, telemetry: Telemetry | None = No
     )
 
 
+def pinger_of(settings: Settings, clock: Clock) -> HttpHeartbeat | None:
+    """Where signs of life go; None when the settings name no address.
+
+    Raises:
+        ConfigError: the surroundings (certificates, proxies) can't be used.
+    """
+    url = settings.heartbeat.url
+    return HttpHeartbeat(url.get_secret_value(), clock) if url is not None else None
+
+
 def _account_config(settings: Settings, account: Account) -> AccountConfig:
     selections = {
         selection.name: Selection(
@@ -242,6 +253,8 @@ def secret_words(settings: Settings, environ: Mapping[str, str]) -> set[str]:
     words = {account.api_key.get_secret_value() for account in settings.accounts}
     words |= {url.get_secret_value() for receiver in settings.receivers for url in receiver.urls}
     words.add(environ.get("TOGETHER_API_KEY", ""))
+    if settings.heartbeat.url is not None:
+        words.add(settings.heartbeat.url.get_secret_value())
     return {word for word in words if len(word) >= 8 and not word.startswith("console://")}  # noqa: PLR2004
 
 

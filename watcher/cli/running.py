@@ -28,10 +28,13 @@ from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
 from watcher.daemon.daemon import Daemon, Part
 from watcher.daemon.health import Health
+from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.introductions import Introductions
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
 from watcher.notify.receivers import build_receivers
+from watcher.service.errors import ProviderError
+from watcher.service.ports import Clock
 from watcher.service.status import job_views
 from watcher.settings import Settings, effective
 from watcher.web.app import build_app
@@ -75,7 +78,9 @@ async def _run(settings: Settings, directory: Path, port: int | None) -> None:
     app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)
-    parts = list[Part]([ControlServer(directory, bootstrap.handlers(app)), Introductions(app.providers, app.store)])
+    heartbeat = Heartbeat(health, app.clock, bootstrap.pinger_of(settings, app.clock), settings.heartbeat.interval)
+    control = ControlServer(directory, bootstrap.handlers(app))
+    parts = list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
         web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health)
         parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, settings.web.port if port is None else port)))
@@ -92,6 +97,7 @@ async def _run(settings: Settings, directory: Path, port: int | None) -> None:
         wake=app.wake,
         parts=parts,
         close=[app.close],
+        useful=heartbeat.swept,
     )
     stop = asyncio.Event()
     _on_signals(stop)
@@ -161,6 +167,8 @@ async def _once(settings: Settings, directory: Path) -> dict[str, Any]:
         names = list(app.sweepers)
         jobs = await app.store.read(lambda reads: job_views(reads, names))
         counts = await app.store.read(lambda reads: reads.outbox_counts(app.clock.now()))
+        if all(report.ok for report in reports) and not counts.due + counts.waiting:
+            await _sign_of_life(settings, app.clock)
         return {
             "accounts": [{"name": r.account, "ok": r.ok, "error": r.detail or r.reason} for r in reports],
             "jobs": jobs,
@@ -169,6 +177,18 @@ async def _once(settings: Settings, directory: Path) -> dict[str, Any]:
         }
     finally:
         await app.close()
+
+
+async def _sign_of_life(settings: Settings, clock: Clock) -> None:
+    pinger = bootstrap.pinger_of(settings, clock)
+    if pinger is None:
+        return
+    try:
+        await pinger.ping()
+    except ProviderError as error:
+        log.warning("heartbeat.failed", reason=error.reason.value, status=error.status)
+    finally:
+        await pinger.aclose()
 
 
 def _print_once(result: dict[str, Any]) -> None:

@@ -53,6 +53,8 @@ class Daemon:
     wake: asyncio.Event
     parts: Sequence[Part] = ()
     close: Sequence[Callable[[], Awaitable[None]]] = ()
+    useful: Callable[[], None] = lambda: None
+    """Called after each sweep that saw its account."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _started: list[Part] = field(default_factory=list)
     _stopping: bool = False
@@ -104,6 +106,8 @@ class Daemon:
                 return
             self.health.stored(None)
             self.health.swept(report.account, report.reason)
+            if report.reason is None:
+                self.useful()
             self.wake.set()
 
         return sweep

@@ -40,12 +40,18 @@ class Health:
 
     def swept(self, account: str, reason: str | None) -> None:
         """A sweep is over; `reason` is None when the account could be seen."""
-        known = self._accounts[account]
+        known = self._accounts.get(account)
+        if known is None:
+            return  # taken out of the configuration while it was swept
         known.swept = True
         if reason is None:
             known.useful_at, known.reason = self.clock.now(), ""
         else:
             known.reason = reason
+
+    def unseen(self) -> list[str]:
+        """Accounts whose newest sweep did not see them, or that had none yet."""
+        return [name for name, account in self._accounts.items() if account.reason]
 
     @property
     def swept_all_once(self) -> bool:

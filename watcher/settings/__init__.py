@@ -6,6 +6,7 @@ from watcher.settings.loading import load_settings
 from watcher.settings.model import (
     Account,
     Cancel,
+    Heartbeat,
     Log,
     LogFormat,
     LogLevel,
@@ -19,6 +20,7 @@ from watcher.settings.paths import state_dir
 __all__ = [
     "Account",
     "Cancel",
+    "Heartbeat",
     "Log",
     "LogFormat",
     "LogLevel",

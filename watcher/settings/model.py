@@ -44,6 +44,13 @@ def _available(value: CancelMode) -> CancelMode:
     return value
 
 
+def _web_address(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an address such as https://hc-ping.com/your-uuid")
+    return value
+
+
 def _target(value: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value.get_secret_value()):
         raise ValueError("expected an Apprise URL such as mailtos://…, slack://… or json://…")
@@ -230,6 +237,13 @@ class StoreSettings(Part):
     path: Path | None = None
 
 
+class Heartbeat(Part):
+    """An address that is asked for after useful sweeps, so that somebody else notices when the watcher is dead."""
+
+    url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    interval: Positive = timedelta(seconds=60)
+
+
 class Web(Part):
     """The page, the JSON API and the probes."""
 
@@ -268,6 +282,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     web: Web = Web()
     log: Log = Log()
+    heartbeat: Heartbeat = Heartbeat()
 
     _base_rules: tuple[Rule, ...] = PrivateAttr(default=())
     _job_rules: dict[str, tuple[Rule, ...]] = PrivateAttr(default_factory=dict)
