@@ -35,6 +35,14 @@ class Later:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """The POST was taken: what is to be written of it."""
+
+    proposal: Proposal
+    told: Transition
+
+
 class CancelPerformer:
     """Performs the cancel effects of the outbox. Safe to call again after a crash at any point."""
 
@@ -73,12 +81,16 @@ class CancelPerformer:
             settled = proposal.requested_at + self._settle
             return Later(settled, "a cancel may be under way: looking again when it has had time to show")
         async with lock:
-            return await self._under_lock(proposal, sweeper, provider)
+            result = await self._under_lock(proposal, sweeper, provider)
+        if isinstance(result, _Posted):
+            await self._remember(result)
+            return None
+        return result
 
     async def _proposal(self, row: OutboxRow) -> Proposal | None:
         return await self._store.read(lambda reads: reads.proposal(str(row.payload["proposal"])))
 
-    async def _under_lock(self, proposal: Proposal, sweeper: Sweeper, provider: Provider) -> Later | None:
+    async def _under_lock(self, proposal: Proposal, sweeper: Sweeper, provider: Provider) -> Later | _Posted | None:
         looked = await sweeper.look_again(proposal.key.job_id)
         book = sweeper.book(proposal.key.job_id)
         if looked is None:
@@ -150,7 +162,7 @@ class CancelPerformer:
         await sweeper.commit(ours)
         return True
 
-    async def _post(self, sweeper: Sweeper, visit: Visit, alert: Alert, provider: Provider) -> Later | None:
+    async def _post(self, sweeper: Sweeper, visit: Visit, alert: Alert, provider: Provider) -> Later | _Posted | None:
         job_id = visit.book.key.job_id
         log.info("cancel.posting", job_id=job_id, rule=alert.rule, step=visit.book.state.pace.train_step)
         try:
@@ -162,19 +174,18 @@ class CancelPerformer:
         else:
             detail = ""
         self._telemetry.cancel("requested")
-        proposal = visit.book.proposal
-        if proposal is not None:
-            posted = replace(proposal, posted_at=self._clock.now(), detail=detail)
-            told = Transition(alert=alert, reason=TransitionReason.CANCEL_REQUESTED, at=posted.posted_at or visit.now)
-            visit.book.proposal = posted
-            await self._remember(posted, told)
-        return None
+        proposal, now = visit.book.proposal, self._clock.now()
+        if proposal is None:
+            return None
+        visit.book.proposal = replace(proposal, posted_at=now, detail=detail)
+        told = Transition(alert=alert, reason=TransitionReason.CANCEL_REQUESTED, at=now)
+        return _Posted(visit.book.proposal, told)
 
-    async def _remember(self, posted: Proposal, told: Transition) -> None:
+    async def _remember(self, taken: _Posted) -> None:
         """Write that the POST was taken, however long the store takes to come back: it must not be sent again."""
         while True:
             try:
-                await self._store.write(lambda tx: _record_posted(tx, posted, told))
+                await self._store.write(lambda tx: _record_posted(tx, taken.proposal, taken.told))
             except StoreError as error:
                 log.error("cancel.outcome_not_stored", reason=str(error))
                 await self._clock.sleep(AGAIN.total_seconds())

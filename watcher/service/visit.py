@@ -69,7 +69,8 @@ class Visit:
             self.book.record.first_running_at = self.now
 
     def take_gone(self) -> None:
-        """The API knows the job no more."""
+        """The API knows the job no more: what it would do by now can't be told from its silence."""
+        self.blind = self.blind or "gone"
         self.book.record.gone = True
         self.book.record.ended_at = self.book.record.ended_at or self.now
         self._observe(Gone(self.now))
