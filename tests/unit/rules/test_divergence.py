@@ -30,7 +30,7 @@ LOST = [
         id="the first updates wreck the model and it relearns too slowly",
     ),
     pytest.param(
-        rows(shape(200, lambda t: 3.7 * math.exp(-5 * t) + 1.2 if t < 0.3 else 4.0 - 0.5 * t, noise=0.01)),
+        rows(shape(200, lambda t: 3.7 * math.exp(-20 * t) + 1.2 if t < 0.3 else 4.2 - 0.5 * t, noise=0.01)),
         (0.44, 0.48),
         id="nearly all that was learnt is lost, though the start is not passed",
     ),
@@ -87,6 +87,10 @@ KEPT = [
         id="a steep start and a return to a third of it",
     ),
     pytest.param(rows([0.4, *shape(199, lambda _: 0.55, noise=0.3)]), id="a lucky first row"),
+    pytest.param(
+        rows(shape(300, lambda t: 1.5 * (1 - 0.2 * t) * (1.6 if t > 0.5 else 0.8), noise=0.02)),
+        id="harder data from the middle on, at twice the best level",
+    ),
     pytest.param(rows([5.0]), id="a single row"),
     pytest.param((), id="no row at all"),
 ]

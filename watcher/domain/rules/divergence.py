@@ -29,13 +29,15 @@ _CEILING = 1e12
 _LEVEL_ROWS = (3, 15, 16)
 """The level is the median of a sixteenth of the planned rows, at least 3 and at most 15 of them."""
 _NOISE_ROWS = 31
-"""Row-to-row differences of which the median, and for heavy tails the 90 % point, give the noise."""
-_TAIL = 2.33
-"""The 90 % point of |difference of two normal draws|, in standard deviations of one."""
+"""Row-to-row differences of which the median, and for heavy tails the 95 % point, give the noise."""
+_TAIL = 2.77
+"""The 95 % point of |difference of two normal draws|, in standard deviations of one."""
 _TOUCH = (0.1, 0.4)
 """The level touches a reference when it is within this much of y, and this many sigmas, above it."""
 _SIGMAS = 2.5
 """Standard deviations by which a height must exceed what the draw of a reference explains."""
+_FIRST_SIGMAS = 3.5
+"""The same for the first row, a single draw."""
 _GUARD = 0.1
 """Height in y that is demanded on top of the noise: a tenth of the loss."""
 _EARLY_ROWS = 8
@@ -56,6 +58,9 @@ _HUGE, _HUGE_WAIT = 1.2, 0.18
 """... or peaked above this (3.5 times the start): what was thrown that far falls late but fast; it waits this share."""
 _BEST_SIGMAS = 1.9
 """Standard deviations of the row noise in a height above the best level, which is a median of rows."""
+_BLOCKS = 2.5
+"""A later excursion must peak at this many times the best level: the stretches of unshuffled data differ by up to that,
+and the loss jumps when one ends and stays until the next does."""
 _WARN = 0.5
 """Share of the wait after which `diverging` is told."""
 _MARGIN = 0.1
@@ -317,7 +322,7 @@ def _first_draw(s: DivergenceState) -> float:
     """How far above the first row the true start may lie: what its noise allows, and what the first rows show."""
     if s.dpo:
         return 0.0
-    sigmas = _SIGMAS * max(s.noise, quantile(s.jumps.recent, 0.9) / _TAIL)
+    sigmas = _FIRST_SIGMAS * max(s.noise, quantile(s.jumps.recent, 0.95) / _TAIL)
     if s.rows < _EARLY_ROWS:
         return sigmas
     return min(sigmas, max(0.0, s.early_sum / _EARLY_ROWS) + sigmas / math.sqrt(_EARLY_ROWS))
@@ -350,6 +355,8 @@ def _late_fall(s: DivergenceState, v: _View) -> float:
 def _coming_back(s: DivergenceState, v: _View) -> bool:
     """Not high for its whole second half, or falling fast enough to be back within twice its present age."""
     fall = min(v.early - v.late, 4.0 * _late_fall(s, v))
+    if v.x.since - s.first > _EARLY * v.total and _loss(s, v.x.peak) < _BLOCKS * _loss(s, s.best):
+        return True
     high = min(v.early, v.late) >= v.reference + v.height
     return not high or v.late - _HOLD * fall < v.reference
 
