@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crashes import ENFORCE, Deaths, Life, Script, World, fresh, nan_from
+from tests.crashes import ENFORCE, Deaths, Life
+from tests.outside import Script, World, fresh, nan_from
 from watcher.clock import SystemClock
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.health import Health
