@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from watcher.clock import SystemClock
 from watcher.daemon.control import Handler
 from watcher.domain.observations import Snapshot
+from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
 from watcher.notify.receivers import ConfiguredReceivers, build_receivers
 from watcher.providers.heartbeat import HttpHeartbeat
@@ -52,7 +53,9 @@ class App:
     store: SqliteStore
     providers: dict[str, Provider]
     sweepers: dict[str, Sweeper]
+    sweeper_of: Callable[[AccountConfig, Provider], Sweeper]
     receivers: ConfiguredReceivers
+    console: TextIO
     router: Router
     dispatcher: Dispatcher
     manual: ManualCancel
@@ -112,21 +115,19 @@ def build(
         StoreError: the database can't be opened.
     """
     clock, telemetry = clock or SystemClock(), telemetry or NoTelemetry()
-    receivers = build_receivers(
-        {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers},
-        key=_target_key(directory),
-        console=console or sys.stdout,
-    )
+    console = console or sys.stdout
+    receivers = receivers_of(settings, directory, console)
     store = open_store(database_path(settings, directory))
     wake = asyncio.Event()
     faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
     desk = CancelDesk(store=store, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
     committer = Committer(store, clock, wake.set)
     providers: dict[str, Provider] = {a.name: provider_of(a, clock, telemetry) for a in settings.accounts}
-    sweepers = {
-        account.name: Sweeper(
-            config=_account_config(settings, account),
-            provider=providers[account.name],
+
+    def sweeper_of(config: AccountConfig, provider: Provider) -> Sweeper:
+        return Sweeper(
+            config=config,
+            provider=provider,
             store=store,
             clock=clock,
             committer=committer,
@@ -134,8 +135,8 @@ def build(
             faults=faults,
             telemetry=telemetry,
         )
-        for account in settings.accounts
-    }
+
+    sweepers = {a.name: sweeper_of(account_config(settings, a), providers[a.name]) for a in settings.accounts}
     performer = CancelPerformer(
         store=store,
         clock=clock,
@@ -162,14 +163,31 @@ def build(
         store=store,
         providers=providers,
         sweepers=sweepers,
+        sweeper_of=sweeper_of,
         receivers=receivers,
-        router=Router(store=store, clock=clock, routing=settings.routing(), receivers=receivers),
+        console=console,
+        router=Router(store=store, clock=clock, routing=routing_of(settings), receivers=receivers),
         dispatcher=dispatcher,
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         faults=faults,
         telemetry=telemetry,
         wake=wake,
     )
+
+
+def receivers_of(settings: Settings, directory: Path, console: TextIO) -> ConfiguredReceivers:
+    """Who can be told, as these settings say. Blocks: loading what Apprise brings takes about a second at first.
+
+    Raises:
+        ConfigError: a URL can't be used.
+    """
+    urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
+    return build_receivers(urls, key=_target_key(directory), console=console)
+
+
+def routing_of(settings: Settings) -> Routing:
+    """The routes that are in force."""
+    return settings.routing()
 
 
 def provider_of(account: Account, clock: Clock, telemetry: Telemetry | None = None) -> TogetherProvider:
@@ -203,7 +221,8 @@ def pinger_of(settings: Settings, clock: Clock) -> HttpHeartbeat | None:
     return HttpHeartbeat(url.get_secret_value(), clock) if url is not None else None
 
 
-def _account_config(settings: Settings, account: Account) -> AccountConfig:
+def account_config(settings: Settings, account: Account) -> AccountConfig:
+    """One account as its sweeper takes it: whose jobs it watches, by which rules."""
     selections = {
         selection.name: Selection(
             name=selection.name,

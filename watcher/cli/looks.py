@@ -181,6 +181,7 @@ def _status_page(found: Json, path: Path) -> list[RenderableType]:
             "firing": str(found["firing"]),
             "delivery": f"{outbox['done']} done, {waiting} to do{oldest}{dead}",
             "cancels": f"{len(found['proposals'])} under way",
+            "restart": f"needed for {', '.join(found['restart_needed'])}" if found["restart_needed"] else None,
         }
     )
     page: list[RenderableType] = [facts]

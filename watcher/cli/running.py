@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,9 +30,11 @@ from watcher.daemon.daemon import Daemon, Part
 from watcher.daemon.health import Health
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.introductions import Introductions
+from watcher.daemon.reload import FileWatch, Reloader
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
 from watcher.notify.receivers import build_receivers
+from watcher.reloading import Reloading
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Clock
 from watcher.service.status import job_views
@@ -62,17 +64,21 @@ def run(
     """Watch until stopped: the daemon.
 
     With no file at all it takes TOGETHER_API_KEY from the environment, watches every job with the default rules, and
-    writes alerts to the console. SIGTERM or Ctrl-C drains and ends; a second one ends at once.
+    writes alerts to the console. SIGTERM or Ctrl-C drains and ends; a second one ends at once. SIGHUP, or a change of
+    the file, lets it take over another configuration; a bad one keeps the old one running and raises an alert.
     """
+    watch = FileWatch(config) if config else None
     settings = settings_of(config)
     set_up_logs(settings)
     directory = state_of(state_dir)
     with bootstrap.state_lock(directory):
-        asyncio.run(_run(settings, directory, port))
+        asyncio.run(_run(settings, directory, port, config, watch))
     return 0
 
 
-async def _run(settings: Settings, directory: Path, port: int | None) -> None:
+async def _run(
+    settings: Settings, directory: Path, port: int | None, config: Path | None, watch: FileWatch | None
+) -> None:
     clock = SystemClock()
     telemetry = PrometheusTelemetry(clock)
     app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
@@ -80,7 +86,7 @@ async def _run(settings: Settings, directory: Path, port: int | None) -> None:
     health = Health(app.clock, app.store)
     heartbeat = Heartbeat(health, app.clock, bootstrap.pinger_of(settings, app.clock), settings.heartbeat.interval)
     control = ControlServer(directory, bootstrap.handlers(app))
-    parts = list[Part]([control, Introductions(app.providers, app.store), heartbeat])
+    notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
         web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health)
         parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, settings.web.port if port is None else port)))
@@ -93,14 +99,25 @@ async def _run(settings: Settings, directory: Path, port: int | None) -> None:
         schedule=Schedule(random.Random()),  # noqa: S311 - spreads load, hides nothing
         store=app.store,
         clock=app.clock,
-        notify=SdNotify(os.environ),
+        notify=notify,
         wake=app.wake,
         parts=parts,
         close=[app.close],
         useful=heartbeat.swept,
     )
+    reloading = Reloading(app, daemon, heartbeat, config, os.environ)
+    reloader = Reloader(
+        apply=reloading.apply,
+        watch=watch,
+        faults=app.faults,
+        store=app.store,
+        clock=clock,
+        notify=notify,
+        told=app.wake.set,
+    )
+    daemon.parts, daemon.close = [*parts, reloader], [reloading.aclose, app.close]
     stop = asyncio.Event()
-    _on_signals(stop)
+    _on_signals(stop, reloader.ask)
     await daemon.run(stop)
 
 
@@ -118,8 +135,8 @@ class _AnnouncedWeb:
         await self._server.stop()
 
 
-def _on_signals(stop: asyncio.Event) -> None:
-    """The first signal drains, the second ends the process where it is."""
+def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
+    """The first signal drains, the second ends the process where it is; SIGHUP reloads."""
 
     def asked() -> None:
         if stop.is_set():
@@ -129,6 +146,7 @@ def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 def _register(words: Iterable[str]) -> None:

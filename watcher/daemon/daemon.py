@@ -1,7 +1,8 @@
 """The daemon's loops: sweeps on a schedule, a delivery pump woken by commits, and a check of the clock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -57,6 +58,8 @@ class Daemon:
     """Called after each sweep that saw its account."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _started: list[Part] = field(default_factory=list)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while what is due is routed and claimed."""
     _stopping: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,12 +91,37 @@ class Daemon:
     def _plan(self) -> None:
         now = self.clock.now()
         for sweeper in self.sweepers:
-            name = f"sweep:{sweeper.config.name}"
-            self.schedule.every(
-                name, sweeper.config.interval, self._sweep(sweeper), first=now, spread=len(self.sweepers) > 1
-            )
+            self._plan_sweeps(sweeper)
         self.schedule.every("deliver", _TICK, self._wake, first=now)
         self.schedule.every("beat", _BEAT, self._beat, first=now)
+
+    def _plan_sweeps(self, sweeper: Sweeper) -> None:
+        name, interval, spread = sweeper.config.name, sweeper.config.interval, len(self.sweepers) > 1
+        self.schedule.every(_job(name), interval, self._sweep(sweeper), first=self.clock.now(), spread=spread)
+
+    @contextlib.asynccontextmanager
+    async def between_sweeps(self) -> AsyncIterator[None]:
+        """No sweep, no look at a job, no routing and no new send meanwhile; sends under way go on."""
+        async with contextlib.AsyncExitStack() as held:
+            for sweeper in self.sweepers:  # these may take long: what is due is delivered meanwhile
+                await held.enter_async_context(sweeper.paused())
+            await held.enter_async_context(self._turn)
+            yield
+
+    async def watch(self, sweepers: Sequence[Sweeper]) -> None:
+        """From now on these accounts are swept, each at its interval."""
+        names = {sweeper.config.name for sweeper in sweepers}
+        for left in [s.config.name for s in self.sweepers if s.config.name not in names]:
+            self.schedule.drop(_job(left))
+            self.health.forget(left)
+        self.sweepers = sweepers
+        for sweeper in sweepers:
+            with contextlib.suppress(StoreError):  # its next sweep tries again
+                await sweeper.load()
+            name, interval = sweeper.config.name, sweeper.config.interval
+            self.health.watch(name, interval)
+            if self.schedule.interval(_job(name)) != interval:
+                self._plan_sweeps(sweeper)
 
     def _sweep(self, sweeper: Sweeper) -> Callable[[], Awaitable[None]]:
         async def sweep() -> None:
@@ -131,10 +159,11 @@ class Daemon:
 
     async def _deliver(self) -> None:
         try:
-            await self.faults.flush()
-            await self.router.run()
-            if not self._stopping:
-                await self.dispatcher.run_due()
+            async with self._turn:
+                await self.faults.flush()
+                await self.router.run()
+                if not self._stopping:
+                    await self.dispatcher.run_due()
         except StoreError as error:
             log.error("delivery.not_stored", reason=str(error))
         except Exception:
@@ -193,3 +222,8 @@ class Daemon:
         for close in self.close:
             await close()
         log.info("daemon.stopped")
+
+
+def _job(account: str) -> str:
+    """The name of an account's sweeps in the schedule."""
+    return f"sweep:{account}"

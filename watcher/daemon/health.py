@@ -34,9 +34,14 @@ class Health:
 
     def watch(self, account: str, interval: timedelta) -> None:
         """An account is swept from now on."""
-        self._accounts[account] = _Account(interval)
+        known = self._accounts.setdefault(account, _Account(interval))
+        known.interval = interval
         self._started_at = self._started_at or self.clock.now()
         self._loop_beat = self._writer_beat = self.clock.monotonic()
+
+    def forget(self, account: str) -> None:
+        """An account is swept no more."""
+        self._accounts.pop(account, None)
 
     def swept(self, account: str, reason: str | None) -> None:
         """A sweep is over; `reason` is None when the account could be seen."""

@@ -35,7 +35,18 @@ class Schedule:
         if spread:
             first += self._rng.uniform(0, _SPREAD) * min(interval, timedelta(seconds=10))
         self._intervals[name] = interval
-        self._scheduler.add_job(work, "interval", seconds=interval.total_seconds(), id=name, next_run_time=first)
+        self._scheduler.add_job(
+            work, "interval", seconds=interval.total_seconds(), id=name, next_run_time=first, replace_existing=True
+        )
+
+    def drop(self, name: str) -> None:
+        """Run a job no more; a run under way goes on."""
+        del self._intervals[name]
+        self._scheduler.remove_job(name)
+
+    def interval(self, name: str) -> timedelta | None:
+        """How often a job runs; None when there is none of that name."""
+        return self._intervals.get(name)
 
     def start(self) -> None:
         """Begin; needs a running event loop."""

@@ -1,5 +1,6 @@
 """The read model: what commands, pages and the JSON API show, as JSON values; text from the API is not escaped here."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -106,6 +107,10 @@ def proposal_view(proposal: Proposal) -> Json:
     }
 
 
+RESTART_NEEDED = "restart_needed"
+"""The note of keys whose new values wait for a restart."""
+
+
 def status_view(reads: Reads, now: datetime) -> Json:
     """The watcher as a whole: what it watches, what fires, and how full the outbox is."""
     records = reads.jobs()
@@ -130,6 +135,7 @@ def status_view(reads: Reads, now: datetime) -> Json:
             "oldest_due_at": iso(counts.oldest_due_at),
         },
         "proposals": [proposal_view(p) for p in reads.proposals() if p.state.open],
+        "restart_needed": json.loads(reads.meta(RESTART_NEEDED) or "[]"),
     }
 
 

@@ -73,11 +73,18 @@ class Faults:
     """What is wrong with the watcher itself: told by an alert of its own, and kept until the store takes it."""
 
     def __init__(self, rules: Sequence[Rule], store: Store, clock: Clock, telemetry: Telemetry) -> None:
+        self._rules = tuple(rules)
         self._book = SubjectBook(WATCHER, rules, store)
         self._store, self._clock, self._telemetry = store, clock, telemetry
         self._waiting = list[Fault]()
         self._open: set[str] = set()
         self._flushing = asyncio.Lock()
+
+    def adopt(self, rules: Sequence[Rule]) -> None:
+        """Judge by other rules from now on; their states are read again from the store."""
+        if tuple(rules) != self._rules:
+            self._rules = tuple(rules)
+            self._book = SubjectBook(WATCHER, rules, self._store)
 
     async def begin(self) -> None:
         """A new process: faults of the one before are over, except what is still true (a dead letter stays dead).

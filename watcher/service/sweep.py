@@ -1,8 +1,8 @@
 """One pass over one account: list the jobs, look at each that is watched, judge, and commit job by job."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +56,8 @@ class Sweeper:
         self._started = False
         self._unloaded: set[str] = set()
         """Open jobs that are in the store and not in memory: at the start, and after a failure on the way."""
+        self._locks: dict[str, asyncio.Lock] = {}
+        """Of jobs whose books were put away by a reload."""
         self._listed_at = 0.0
         self._clock_steps = self._steps_settled = 0
 
@@ -139,6 +141,28 @@ class Sweeper:
         """Read the open jobs of the store, so that effects left over from a crash find their jobs."""
         async with self._sweeping:
             await self._load_open()
+            await self._account.take((), self._clock.now())
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Between two sweeps, with nobody in the midst of a job."""
+        async with self._sweeping, AsyncExitStack() as held:
+            for book in list(self._books.values()):
+                await held.enter_async_context(book.lock)
+            yield
+
+    def adopt(self, config: AccountConfig, provider: Provider) -> None:
+        """Go on with another configuration, as a new process would: everything is read again from the store.
+
+        The caller holds `paused`. Whoever waits for a job's lock gets that of its next book.
+        """
+        if config.rules != self.config.rules:
+            self._account = SubjectBook(self._account.subject, config.rules, self._store)
+        self.config, self._provider, self._reader = config, provider, JobReader(provider, self._store)
+        self._locks |= {job_id: book.lock for job_id, book in self._books.items()}
+        for known in (self._books, self._closed, self._unloaded):
+            known.clear()
+        self._started = False
 
     # --- jobs ---
 
@@ -166,6 +190,7 @@ class Sweeper:
             self._cancels.end(visit, ProposalState.WITHDRAWN, TransitionReason.CANCEL_WITHDRAWN, note)
         await self._commit(visit)
         if selection is not None:
+            book.lock = self._locks.pop(key.job_id, book.lock)
             self._books[key.job_id] = book
 
     async def _open(self, listed: Snapshot, now: datetime) -> JobBook | None:
