@@ -181,7 +181,7 @@ def _beside_a_running_daemon(place: Place, job: str, clock: NsClock) -> None:
 
 
 def _a_little_later(clock: NsClock) -> bool:
-    clock.advance(0.05)
+    clock.advance(0.1)
     return True
 
 

@@ -125,11 +125,12 @@ class CancelPerformer:
 
     async def _refused(self, sweeper: Sweeper, visit: Visit, no: tuple[Refusal, ...]) -> Later | None:
         """Withdraw, unless all that is missing is what sweeps bring: after a restart confirmations count anew."""
+        lasting = [refusal.reason for refusal in no if not refusal.guard.passing]
+        if lasting:
+            await self._withdraw(sweeper, visit, "; ".join(lasting))
+            return None
         why = "; ".join(refusal.reason for refusal in no)
-        if all(refusal.guard.passing for refusal in no):
-            return Later(self._clock.now() + min(max(sweeper.config.interval, AGAIN), self._settle), why)
-        await self._withdraw(sweeper, visit, why)
-        return None
+        return Later(self._clock.now() + min(max(sweeper.config.interval, AGAIN), self._settle), why)
 
     async def _last_hour(self, proposal: Proposal) -> int:
         since = self._clock.now() - _HOUR
