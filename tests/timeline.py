@@ -29,7 +29,7 @@ from watcher.domain.alerts import Alert, TransitionReason
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.messages import Message
 from watcher.domain.observations import EvalRow, Event, Status, TrainRow
-from watcher.domain.routing import Routing
+from watcher.domain.routing import Route, Routing
 from watcher.domain.rule import Rule
 from watcher.domain.rules.provider_unreachable import ProviderUnreachable
 from watcher.domain.rules.watcher_fault import WatcherFault
@@ -134,7 +134,7 @@ class Scene:
     rules: tuple[Rule, ...] = (High(),)
     policy: CancelPolicy = field(default_factory=CancelPolicy)
     lookback: timedelta = timedelta(hours=1)
-    routing: Routing = field(default_factory=lambda: Routing(default="team"))
+    routing: Routing = field(default_factory=lambda: Routing(routes=(Route(receivers=("team",)),)))
     watches: Callable[[str], bool] = lambda _job_id: True
     clock: FakeClock = field(default_factory=FakeClock)
     provider: FakeProvider = field(init=False)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.rulebook import BOOK, Broken, Patience, Rare, Slow, Unseen
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
+from watcher.domain.matching import Matcher
 from watcher.domain.observations import Snapshot, Status
-from watcher.domain.routing import Route, Routing
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
 from watcher.settings import Selection, Settings, effective, format_duration, load_settings, parse_duration, state_dir
@@ -51,7 +51,7 @@ def test_without_a_file_a_key_in_the_environment_is_all_it_takes() -> None:
     assert account.base_url == "https://api.together.ai/v1"
     assert [url.get_secret_value() for url in settings.receivers[0].urls] == ["console://"]
     assert settings.cancel.mode is CancelMode.OFF
-    assert settings.routing() == Routing(default="console")
+    assert [route.receivers for route in settings.routing().routes] == [("console",)]
     assert rules(settings, settings.jobs[0]) == (Broken(), Slow())
     shared: tuple[Any, ...] = settings.rules_on(SubjectKind.ACCOUNT)
     assert shared == (Unseen(),)
@@ -298,14 +298,36 @@ route:
 """
     )
 
-    assert settings.routing() == Routing(
-        default="a",
-        send_resolved=False,
-        routes=(
-            Route(match={"severity": ("critical", "warn*"), "model": ("*llama*",)}, receivers=("b",), go_on=True),
-            Route(receivers=("a", "b")),
-        ),
+    first, second, last = settings.routing().routes
+    assert first.matchers == (Matcher("severity", ("critical", "warn*")), Matcher("model", ("*llama*",)))
+    assert (first.receivers, first.go_on) == (("b",), True)
+    assert (second.matchers, second.receivers, second.go_on) == ((), ("a", "b"), False)
+    assert (last.matchers, last.receivers) == ((), ("a",))
+    assert [route.send_resolved for route in settings.routing().routes] == [False, False, False]
+
+
+def test_a_route_inherits_what_it_does_not_set(load: Load) -> None:
+    settings = load(
+        """
+receivers: [{name: a, urls: json://a}, {name: b, urls: json://b}]
+mute_times: [{name: night, from: "22:00", to: "06:00", zone: Europe/Berlin, days: [mon, fri]}]
+route:
+  repeat_interval: 1h
+  group_by: [account, rule]
+  routes:
+    - {match: {severity: critical}, unless: {suffix: "*-test"}, receivers: b, repeat_interval: null, group_wait: 0s}
+    - {match: {severity: info}, receivers: a, mute_times: night, escalate: {to: b, after: 10m}}
+"""
     )
+
+    loud, quiet, rest = settings.routing().routes
+    assert (loud.timing.repeat_interval, loud.timing.group_wait) == (None, timedelta(0))
+    assert loud.matchers[1] == Matcher("suffix", ("*-test",), negated=True)
+    assert loud.group_by == quiet.group_by == rest.group_by == ("account", "rule")
+    assert quiet.timing.repeat_interval == rest.timing.repeat_interval == timedelta(hours=1)
+    assert (quiet.escalate_to, quiet.timing.escalate_after) == ("b", timedelta(minutes=10))
+    assert [mute.name for mute in quiet.mute_times] == ["night"]
+    assert (loud.mute_times, rest.mute_times) == ((), ())
 
 
 def test_a_link_may_be_nothing(load: Load) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from watcher.domain.rules import RULES
 from watcher.service.errors import ConfigError
 from watcher.settings import Settings, effective, load_settings
+from watcher.settings.telling import RouteEntry, Telling
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "watcher.example.yaml"
@@ -24,9 +25,11 @@ KEY = {"TOGETHER_API_KEY": "sk-test"}
 def model_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every key that the settings have, list entries without their numbers."""
     for name, info in model.model_fields.items():
+        if model is RouteEntry and name in Telling.model_fields:
+            continue  # the same keys as in `route`
         key = f"{prefix}{info.alias or name}"
         yield key
-        if name == "exclude":
+        if name in {"exclude", "unless", "when", "mute"}:
             continue  # the same keys as `match`
         for below in _models(info.annotation):
             yield from model_keys(below, f"{key}.")
@@ -37,6 +40,11 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in getattr(annotation, "__args__", ()):
         yield from _models(argument)
+
+
+def as_shown(key: str) -> str:
+    """A key as the reference writes it: entries of lists with their brackets."""
+    return re.sub(r"^(accounts|jobs|receivers|route\.routes|mute_times|inhibit)\.", r"\1[].", key)
 
 
 def tree_keys(tree: object, prefix: str = "") -> Iterator[str]:
@@ -148,14 +156,12 @@ def test_the_example_lists_every_rule_with_every_setting(rule: type[Any]) -> Non
 
 @pytest.mark.parametrize("key", sorted(set(model_keys(Settings))))
 def test_the_reference_has_a_line_for_every_key(key: str) -> None:
-    shown = re.sub(r"^(accounts|jobs|receivers|route\.routes)\.", r"\1[].", key)
-
-    assert re.search(rf"^\| `{re.escape(shown)}` \|", REFERENCE.read_text(), flags=re.MULTILINE)
+    assert re.search(rf"^\| `{re.escape(as_shown(key))}` \|", REFERENCE.read_text(), flags=re.MULTILINE)
 
 
 def test_the_reference_has_no_key_that_is_not_there() -> None:
     shown = re.findall(r"^\| `([a-z][a-z_.\[\]]*)` \|", REFERENCE.read_text(), flags=re.MULTILINE)
-    known = {re.sub(r"^(accounts|jobs|receivers|route\.routes)\.", r"\1[].", key) for key in model_keys(Settings)}
+    known = {as_shown(key) for key in model_keys(Settings)}
 
     assert set(shown) - known == set()
 

@@ -177,10 +177,10 @@ async def _once(settings: Settings, directory: Path) -> dict[str, Any]:
     try:
         await app.store.write(lambda tx: tx.release_claims())
         reports = await asyncio.gather(*(sweeper.run() for sweeper in app.sweepers.values()))
-        await app.router.run()
+        await app.router.run(hurry=True)
         await app.dispatcher.run_until_idle()
         await app.faults.flush()
-        await app.router.run()
+        await app.router.run(hurry=True)
         await app.dispatcher.run_until_idle()
         names = list(app.sweepers)
         jobs = await app.store.read(lambda reads: job_views(reads, names))
@@ -229,7 +229,7 @@ def check(config: ConfigOption = None) -> int:
     urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
     with contextlib.closing(build_receivers(urls, key=b"check", console=sys.stdout)) as receivers:
         routing = settings.routing()
-        receivers.require([routing.default, *(name for route in routing.routes for name in route.receivers)])
+        receivers.require(name for route in routing.routes for name in route.receivers)
     typer.echo(effective(settings))
     typer.echo("ok", err=True)
     return 0

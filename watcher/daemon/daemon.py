@@ -161,7 +161,7 @@ class Daemon:
         try:
             async with self._turn:
                 await self.faults.flush()
-                await self.router.run()
+                await self.router.run(hurry=self._stopping)
                 if not self._stopping:
                     await self.dispatcher.run_due()
         except StoreError as error:

@@ -1,24 +1,26 @@
 """From a transition to the message that people read: what, since when, the numbers, and what is done about it."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.facts import JobFacts
-from watcher.domain.messages import Message
+from watcher.domain.messages import Item, Message
 from watcher.domain.rule import SubjectKind
 
 _NANO = Decimal(10**9)
 
 
-def message_key(transition_id: int, transition: Transition, target: str) -> str:
-    """The idempotency key: the same for every delivery of one transition to one target."""
-    text = f"{transition.alert.id}\x1f{transition_id}\x1f{transition.reason}\x1f{target}"
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+def message_key(*parts: object) -> str:
+    """The idempotency key: the same for every delivery of one telling to one target."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:20]
 
 
 def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message:
-    """The message of one transition to one target."""
+    """The message of one transition."""
     alert = transition.alert
     return Message(
         key=key,
@@ -36,6 +38,41 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
         sparkline=facts.sparkline if facts else "",
         link=facts.link if facts else "",
         alert_id=alert.id,
+    )
+
+
+def compose_many(tellings: Sequence[tuple[Transition, JobFacts | None]], key: str, at: datetime) -> Message:
+    """One message of several alerts: all of them by name, counted by rule in the title."""
+    items = tuple(
+        Item(
+            reason=transition.reason,
+            severity=transition.alert.severity,
+            title=_title(transition, facts),
+            what=transition.alert.reason,
+            action=transition.note,
+            alert_id=transition.alert.id,
+        )
+        for transition, facts in tellings
+    )
+    reason = items[0].reason  # alerts are told together only where the same happened to them
+    worst = max((item.severity for item in items), key=lambda severity: severity.rank)
+    counts = Counter(transition.alert.rule for transition, _ in tellings)
+    names = ", ".join(f"{rule} ×{count}" if count > 1 else rule for rule, count in counts.most_common())
+    jobs = {transition.alert.subject.name for transition, _ in tellings}
+    label = next(iter(tellings))[1]
+    about = (label.label if label else next(iter(jobs))) if len(jobs) == 1 else f"{len(jobs)} jobs"
+    return Message(
+        key=key,
+        at=at,
+        reason=TransitionReason.ALL_CLEAR if reason is TransitionReason.RESOLVED else reason,
+        severity=worst,
+        rule=", ".join(counts),
+        kind="",
+        subject=about,
+        account=", ".join(sorted({t.alert.subject.account for t, _ in tellings if t.alert.subject.account})),
+        title=f"{about}: {names}",
+        what=f"{len(items)} alerts.",
+        items=items,
     )
 
 

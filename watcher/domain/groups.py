@@ -109,7 +109,7 @@ def flush(
     items += _reminders(group, timing, now=now, acknowledged=acknowledged, muted=muted, result=result, told=told)
     if items:
         group.told_at = now
-        result.tellings.append(Telling(receiver=group.receiver, group=group.key, items=tuple(items)))
+        result.tellings += _by_reason(group, items)
     _escalate(group, timing, now=now, acknowledged=acknowledged, to=escalate_to, result=result)
     group.members = {key: m for key, m in group.members.items() if m.news or (m.firing and not m.notice)}
     group.flush_at = _next(group, timing, now, escalate_to)
@@ -135,6 +135,14 @@ def _news(group: Group, now: datetime, muted: Callable[[Member], Muted | None], 
                 member.told_at = now
         member.news, member.muted = [], ""
     return items
+
+
+def _by_reason(group: Group, items: Sequence[Item]) -> list[Telling]:
+    """What began and what ended are told apart, so that a title can say which it is."""
+    found: dict[TransitionReason, list[Item]] = {}
+    for item in items:
+        found.setdefault(item[2], []).append(item)
+    return [Telling(receiver=group.receiver, group=group.key, items=tuple(of_one)) for of_one in found.values()]
 
 
 def _hold(group: Group, member: Member, why: Muted, now: datetime, result: Flush) -> None:
@@ -213,12 +221,12 @@ def _decision(group: Group, member: Member, now: datetime, what: str, why: str =
 
 
 def storm(tellings: Sequence[Telling], most: int) -> list[Telling]:
-    """More than `most` messages for one receiver at once become one: fifty failures are one message."""
-    by_receiver: dict[str, list[Telling]] = {}
+    """More than `most` messages of one kind for one receiver at once become one: fifty failures are one message."""
+    alike: dict[tuple[str, TransitionReason], list[Telling]] = {}
     for telling in tellings:
-        by_receiver.setdefault(telling.receiver, []).append(telling)
+        alike.setdefault((telling.receiver, telling.items[0][2]), []).append(telling)
     merged = list[Telling]()
-    for receiver, of_one in by_receiver.items():
+    for (receiver, _), of_one in alike.items():
         if len(of_one) <= most:
             merged += of_one
         else:

@@ -11,6 +11,18 @@ from watcher.domain.verdicts import Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One alert of a message that tells of several."""
+
+    reason: TransitionReason
+    severity: Severity
+    title: str
+    what: str
+    action: str = ""
+    alert_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One notification. `key` is the idempotency key and the last line of every text form.
 
@@ -34,3 +46,5 @@ class Message:
     sparkline: str = ""
     link: str = ""
     alert_id: str = ""
+    items: tuple[Item, ...] = ()
+    """Set when the message tells of several alerts: then `what` counts them, and each is in here."""

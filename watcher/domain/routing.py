@@ -1,11 +1,13 @@
-"""Which receivers are told of a transition: routes by labels, first match wins unless it says to go on."""
+"""Which receivers are told of a transition, and how: routes by labels, the first match wins unless it says to go on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
-from watcher.domain.alerts import Transition, TransitionReason
+from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
+from watcher.domain.groups import Timing
+from watcher.domain.matching import Matcher, all_match
+from watcher.domain.muting import DEFAULT_INHIBITIONS, Inhibition, MuteTime
 
 SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED, TransitionReason.ENDED})
 """Kept in the history, told to nobody: the outcome of a cancel follows within a sweep or two, and an end is no news."""
@@ -13,25 +15,32 @@ SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED, TransitionReason.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Globs by label, all of which must match; an empty mapping matches everything."""
+    """Some alerts, who is told of them, and how. No matcher matches everything."""
 
-    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     receivers: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
     go_on: bool = False
+    group_by: tuple[str, ...] = ("account", "job")
+    timing: Timing = field(default_factory=Timing)
+    send_resolved: bool = True
+    mute_times: tuple[MuteTime, ...] = ()
+    escalate_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """Routes in order, and the receiver for what none of them matched."""
+    """Routes in order, the last of which takes what none before it took.
 
-    default: str
-    routes: tuple[Route, ...] = ()
-    send_resolved: bool = True
+    `storm` is how many messages one receiver gets at once at most; what is over that comes in one message.
+    """
+
+    routes: tuple[Route, ...]
+    inhibitions: tuple[Inhibition, ...] = DEFAULT_INHIBITIONS
+    storm: int = 10
 
 
-def labels(transition: Transition, facts: JobFacts | None) -> dict[str, str]:
-    """What routes match on."""
-    alert = transition.alert
+def labels(alert: Alert, facts: JobFacts | None) -> dict[str, str]:
+    """What routes, silences and inhibitions match on; see `matching.LABELS`."""
     found = {
         "account": alert.subject.account,
         "rule": alert.rule,
@@ -44,22 +53,26 @@ def labels(transition: Transition, facts: JobFacts | None) -> dict[str, str]:
     return found
 
 
-def receivers(routing: Routing, transition: Transition, facts: JobFacts | None) -> tuple[str, ...]:
-    """The receivers to tell, each once, in the order of the routes; empty when nobody is to be told."""
+def is_told(transition: Transition, route: Route) -> bool:
+    """Whether a route tells of such a transition at all."""
     if transition.reason in SILENT_REASONS:
-        return ()
-    if transition.reason is TransitionReason.RESOLVED and (transition.alert.notice or not routing.send_resolved):
-        return ()
-    found: list[str] = []
-    seen = labels(transition, facts)
-    for route in routing.routes:
-        if not _matches(route.match, seen):
-            continue
-        found += [r for r in route.receivers if r not in found]
-        if not route.go_on:
-            return tuple(found)
-    return tuple(found) or (routing.default,)
+        return False
+    if transition.reason is TransitionReason.RESOLVED:
+        return route.send_resolved and not transition.alert.notice
+    return True
 
 
-def _matches(match: Mapping[str, Sequence[str]], seen: Mapping[str, str]) -> bool:
-    return all(any(fnmatchcase(seen.get(label, ""), glob) for glob in globs) for label, globs in match.items())
+def matching_routes(routing: Routing, seen: Mapping[str, str]) -> list[int]:
+    """The places of the routes that take an alert with these labels, in order."""
+    found = list[int]()
+    for place, route in enumerate(routing.routes):
+        if all_match(route.matchers, seen):
+            found.append(place)
+            if not route.go_on:
+                break
+    return found
+
+
+def group_key(place: int, receiver: str, route: Route, seen: Mapping[str, str]) -> str:
+    """The same for all alerts that one receiver is told of together."""
+    return "\x1f".join((str(place), receiver, *(seen.get(label, "") for label in route.group_by)))

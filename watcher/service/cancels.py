@@ -56,12 +56,17 @@ class CancelDesk:
     def consider(self, visit: Visit) -> None:
         """At the end of a visit: propose, say what would be done, or note why not."""
         book, policy = visit.book, visit.book.selection.policy
-        book.refusals.clear()
+        before, book.refusals = book.refusals, {}
         if policy.mode is CancelMode.OFF:
             return
         for alert in book.fold.firing():
             if alert.may_cancel:
                 self._consider(visit, policy, self._case(visit, alert))
+        for key, refusal in book.refusals.items():
+            known = before.get(key)
+            if known is None or known.guard is not refusal.guard:  # said when it changes, not in every sweep
+                guard, reason = refusal.guard.value, refusal.reason
+                log.info("cancel.refused", job_id=book.key.job_id, rule=key[0], guard=guard, reason=reason)
 
     def guards_again(self, visit: Visit, alert: Alert, *, cancels_last_hour: int) -> tuple[Refusal, ...]:
         """What the guards say right before the POST.
@@ -134,9 +139,6 @@ class CancelDesk:
         book, alert = visit.book, case.alert
         worst = next((r for r in case.refusals if not r.guard.passing), case.refusals[0])
         book.refusals[alert.rule, alert.kind] = worst
-        log.info(
-            "cancel.refused", job_id=book.key.job_id, rule=alert.rule, guard=worst.guard.value, reason=worst.reason
-        )
         only_this = all(r.guard in _WORTH_TELLING or r.guard.passing for r in case.refusals)
         confirmed = all(not r.guard.passing for r in case.refusals)
         if not (only_this and confirmed) or alert.id in book.state.decided or _may_pass(worst, visit, policy):

@@ -1,19 +1,25 @@
-"""From transitions to outbox rows: who is told what, decided and marked in one transaction."""
+"""From transitions to outbox rows: who is told what and when, decided and marked in one transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 
 from watcher.domain import codec
-from watcher.domain.compose import compose, message_key
+from watcher.domain.alerts import Transition
+from watcher.domain.compose import compose, compose_many, message_key
 from watcher.domain.facts import JobFacts
-from watcher.domain.routing import Routing, receivers
-from watcher.service.ports import Clock, Receivers, Store, Writes
-from watcher.service.records import Effect, NewEffect, StoredTransition
+from watcher.domain.groups import Decision, Group, Item, Member, Telling, add_news, flush, storm
+from watcher.domain.messages import Message
+from watcher.domain.muting import Muted, muted_by
+from watcher.domain.routing import Routing, group_key, is_told, labels, matching_routes
+from watcher.service.ports import Clock, Reads, Receivers, Store, Target, Writes
+from watcher.service.records import AlertQuery, Effect, NewEffect, StoredTransition
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+_ALL = 100_000
 
 
 class Router:
@@ -23,8 +29,10 @@ class Router:
         self._store, self._clock = store, clock
         self.routing, self.receivers = routing, receivers
 
-    async def run(self) -> int:
-        """Route everything that waits; returns how many effects were new.
+    async def run(self, *, hurry: bool = False) -> int:
+        """Route everything that waits and is due; returns how many effects were new.
+
+        With `hurry` news do not wait for others to join them: for the last run of a process.
 
         Raises:
             StoreError: nothing was routed; it waits.
@@ -32,36 +40,188 @@ class Router:
         total = 0
         while True:
             now = self._clock.now()
-            taken, effects = await self._store.write(lambda tx, now=now: self._route_some(tx, now))  # type: ignore[misc]
-            total += effects
+            waits = await self._store.read(lambda reads, now=now: _waits(reads, now, hurry))  # type: ignore[misc]
+            if not waits:
+                return total
+            taken, made = await self._store.write(lambda tx, now=now: _Run(self, tx, now, hurry=hurry).work())  # type: ignore[misc]
+            total += made
             if taken < BATCH:
                 return total
 
-    def _route_some(self, tx: Writes, now: datetime) -> tuple[int, int]:
-        waiting = tx.unconsumed(BATCH)
-        effects = [effect for stored in waiting for effect in self._effects(stored, now)]
-        count = tx.enqueue(effects, now)
-        tx.consume([stored.id for stored in waiting], now)
-        return len(waiting), count
 
-    def _effects(self, stored: StoredTransition, now: datetime) -> list[NewEffect]:
-        facts = codec.decode(JobFacts, stored.facts) if stored.facts is not None else None
-        made = []
-        for receiver in receivers(self.routing, stored.transition, facts):
-            targets = self.receivers.targets(receiver)
-            if not targets:
-                log.error("route.receiver_empty", receiver=receiver, alert=stored.transition.alert.id)
-            for target in targets:
-                key = message_key(stored.id, stored.transition, target.id)
-                made.append(
+def _waits(reads: Reads, now: datetime, hurry: bool) -> bool:  # noqa: FBT001
+    return bool(reads.unconsumed(1)) or bool(reads.groups_due(now)) or (hurry and any(map(_has_news, reads.groups())))
+
+
+def _has_news(group: Group) -> bool:
+    return any(member.news and not member.muted for member in group.members.values())
+
+
+class _Run:
+    """One transaction of the router."""
+
+    def __init__(self, router: Router, tx: Writes, now: datetime, *, hurry: bool) -> None:
+        self._hurry = hurry
+        self._routing, self._receivers, self._tx, self._now = router.routing, router.receivers, tx, now
+        self._stored: dict[int, StoredTransition] = {}
+        self._groups: dict[str, Group] = {}
+        self._silences = tx.silences(now)
+        self._firing: list[dict[str, str]] | None = None
+        self._decided: list[Decision] = []
+
+    def work(self) -> tuple[int, int]:
+        """How many transitions were consumed, and how many effects made."""
+        waiting = self._tx.unconsumed(BATCH)
+        for stored in waiting:
+            self._stored[stored.id] = stored
+            self._address(stored)
+        self._tx.consume([stored.id for stored in waiting], self._now)
+        due = self._tx.groups_due(self._now)
+        if self._hurry:
+            due += [group for group in self._tx.groups() if _has_news(group)]
+        for group in due:
+            self._groups.setdefault(group.key, group)
+        made = self._send(self._flush())
+        return len(waiting), made
+
+    def _address(self, stored: StoredTransition) -> None:
+        """Put a transition into the group of each receiver that is to be told of it."""
+        transition, alert = stored.transition, stored.transition.alert
+        seen = labels(alert, _facts(stored))
+        told = set[str]()
+        for place in matching_routes(self._routing, seen):
+            route = self._routing.routes[place]
+            if not is_told(transition, route):
+                self._let_go(stored, seen, place)
+                continue
+            for receiver in route.receivers:
+                if receiver in told:
+                    continue
+                told.add(receiver)
+                group = self._group(group_key(place, receiver, route, seen), receiver, place)
+                member = Member(alert_id=alert.id, labels=seen, notice=alert.notice)
+                add_news(
+                    group,
+                    route.timing,
+                    member=member,
+                    transition_id=stored.id,
+                    reason=transition.reason,
+                    now=self._now,
+                )
+
+    def _let_go(self, stored: StoredTransition, seen: dict[str, str], place: int) -> None:
+        """An end that is not told: the alert is not repeated any more all the same."""
+        route = self._routing.routes[place]
+        for receiver in route.receivers:
+            group = self._known(group_key(place, receiver, route, seen))
+            member = group.members.get(stored.transition.alert.id) if group else None
+            if member is not None and stored.transition.alert.ends_at is not None:
+                member.firing = False
+
+    def _known(self, key: str) -> Group | None:
+        if key not in self._groups:
+            found = self._tx.group(key)
+            if found is None:
+                return None
+            self._groups[key] = found
+        return self._groups[key]
+
+    def _group(self, key: str, receiver: str, place: int) -> Group:
+        known = self._known(key)
+        if known is None:
+            known = self._groups[key] = Group(key=key, receiver=receiver, route=place)
+        return known
+
+    def _flush(self) -> list[Telling]:
+        tellings, decisions = list[Telling](), list[Decision]()
+        for group in self._groups.values():
+            # A reload may have fewer routes: the last one takes what no other does.
+            group.route = min(group.route, len(self._routing.routes) - 1)
+            route = self._routing.routes[group.route]
+            due = group.flush_at is not None and group.flush_at <= self._now
+            if due or (self._hurry and _has_news(group)):
+                result = flush(
+                    group,
+                    route.timing,
+                    now=self._now,
+                    muted=lambda member, group=group: self._muted(member, group.route),  # type: ignore[misc]
+                    acknowledged=lambda alert_id: self._tx.ack(alert_id) is not None,
+                    escalate_to=route.escalate_to,
+                )
+                tellings += result.tellings
+                decisions += result.decisions
+            if group.members:
+                self._tx.save_group(group)
+            else:
+                self._tx.drop_group(group.key)
+        self._decided = decisions
+        return storm(tellings, self._routing.storm)
+
+    def _muted(self, member: Member, place: int) -> Muted | None:
+        if self._firing is None:
+            firing = self._tx.alerts(AlertQuery(firing_only=True, limit=_ALL))
+            self._firing = [labels(alert, None) for alert in firing]
+        return muted_by(
+            member.labels,
+            silences=self._silences,
+            inhibitions=self._routing.inhibitions,
+            firing=self._firing,
+            mute_times=self._routing.routes[place].mute_times,
+            now=self._now,
+        )
+
+    # --- outbox rows ---
+
+    def _send(self, tellings: Sequence[Telling]) -> int:
+        effects, keys = list[NewEffect](), dict[tuple[str, str], str]()
+        for telling in tellings:
+            targets = self._targets(telling)
+            told = [t for t in (self._told(item) for item in telling.items) if t is not None]
+            for target in targets if told else ():
+                key = message_key(telling.group, self._now.isoformat(), telling.items, target.id)
+                keys |= {(alert_id, telling.receiver): key for _, alert_id, _ in telling.items}
+                effects.append(
                     NewEffect(
                         key=key,
                         effect=Effect.NOTIFY,
                         lane=target.id,
-                        receiver=receiver,
+                        receiver=telling.receiver,
                         target=target.id,
-                        payload=codec.encode(compose(stored.transition, facts, key)),
-                        next_at=now,
+                        payload=codec.encode(self._message(told, key)),
+                        next_at=self._now,
                     )
                 )
-        return made
+        self._tx.add_decisions([(d, keys.get((d.alert_id, d.receiver), "")) for d in self._decided])
+        return self._tx.enqueue(effects, self._now)
+
+    def _targets(self, telling: Telling) -> Sequence[Target]:
+        """Where the telling goes: a receiver that a reload took away is replaced by that of the last route."""
+        found = self._receivers.targets(telling.receiver)
+        if found:
+            return found
+        log.error("route.receiver_gone", receiver=telling.receiver)
+        last = self._routing.routes[-1].receivers
+        return [target for name in last for target in self._receivers.targets(name)]
+
+    def _message(self, told: Sequence[tuple[Transition, JobFacts | None]], key: str) -> Message:
+        if len(told) == 1:
+            return compose(*told[0], key)
+        return compose_many(told, key, self._now)
+
+    def _told(self, item: Item) -> tuple[Transition, JobFacts | None] | None:
+        """The transition that an item tells of, or the newest of its alert for a reminder."""
+        number, alert_id, reason = item
+        stored = self._stored.get(number) if number is not None else None
+        if stored is None:
+            history = self._tx.transitions(alert_id)
+            stored = next((s for s in history if s.id == number), history[-1] if history else None)
+        if stored is None:
+            return None
+        if number is None:
+            alert = self._tx.alert(alert_id) or stored.transition.alert
+            return Transition(alert=alert, reason=reason, at=self._now), _facts(stored)
+        return stored.transition, _facts(stored)
+
+
+def _facts(stored: StoredTransition) -> JobFacts | None:
+    return codec.decode(JobFacts, stored.facts) if stored.facts is not None else None

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from watcher.domain.verdicts import Severity
 from watcher.settings.model import Account, CancelOverrides, Criteria, Selection, Settings
 from watcher.settings.problems import KeyPath, Problem, suggest
+from watcher.settings.telling import Telling
 
 
 def cross_problems(settings: Settings, rule_names: Collection[str]) -> Iterator[Problem]:
@@ -49,13 +50,22 @@ def _routes(settings: Settings, rule_names: Collection[str]) -> Iterator[Problem
         "account": ("account", [account.name for account in settings.accounts]),
         "selection": ("selection", [selection.name for selection in settings.jobs]),
     }
+    yield from _telling(("route",), settings, settings.route, receivers)
     for index, entry in enumerate(settings.route.routes):
         path = ("route", "routes", index)
         yield from _unknown((*path, "receivers"), entry.receivers, receivers, "receiver")
+        yield from _telling(path, settings, entry, receivers)
         for label, globs in entry.match.globs().items():
             if label in closed:
                 what, known = closed[label]
                 yield from _unmatched((*path, "match", label), globs, known, what)
+
+
+def _telling(path: KeyPath, settings: Settings, how: Telling, receivers: Collection[str]) -> Iterator[Problem]:
+    known = [mute.name for mute in settings.mute_times]
+    yield from _unknown((*path, "mute_times"), how.mute_times, known, "mute time")
+    if how.escalate is not None:
+        yield from _unknown((*path, "escalate", "to"), [how.escalate.to], receivers, "receiver")
 
 
 def _unknown(path: KeyPath, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Problem]:

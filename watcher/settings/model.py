@@ -1,33 +1,28 @@
 """The settings as one frozen tree: every key there is, with its type, bounds and default."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.observations import Snapshot
-from watcher.domain.routing import Route, Routing
+from watcher.domain.routing import Routing
 from watcher.domain.rule import Rule, SubjectKind
-from watcher.settings.durations import Duration, format_duration
+from watcher.settings.basics import Globs, Interval, Moment, Name, Part, Positive, Share, as_list, filled
+from watcher.settings.durations import Duration
 from watcher.settings.selecting import fits
+from watcher.settings.telling import InhibitEntry, MuteTimeEntry, RouteTree, routing
 
 DEFAULT_BASE_URL = "https://api.together.ai/v1"
 T = TypeVar("T")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def _checked_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    return value
 
 
 def _with_version(value: str) -> str:
@@ -67,37 +62,8 @@ def _link(value: str) -> str:
     return value
 
 
-def _aware(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_below(least: timedelta) -> Callable[[timedelta], timedelta]:
-    def check(value: timedelta) -> timedelta:
-        if value < least:
-            raise ValueError(f"expected at least {format_duration(least)}")
-        return value
-
-    return check
-
-
-def _filled(value: tuple[T, ...]) -> tuple[T, ...]:
-    if not value:
-        raise ValueError("expected at least one entry")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_checked_name)]
-Globs = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-Moment = Annotated[datetime, AfterValidator(_aware)]
 Mode = Annotated[CancelMode, AfterValidator(_available)]
 TargetUrl = Annotated[SecretStr, AfterValidator(_target)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Interval = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=50)))]
-Positive = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=1)))]
 
 
 class LogLevel(StrEnum):
@@ -117,12 +83,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Part(BaseModel):
-    """One section: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
 class Account(Part):
     """One API key at Together. `api_key` is filled in from wherever it was; it is empty only when read offline."""
 
@@ -136,7 +96,7 @@ class Account(Part):
     max_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     requests_per_second: Annotated[float, Field(gt=0)] = 10.0
     lookback: Duration = timedelta(hours=1)
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class Criteria(Part):
@@ -176,7 +136,7 @@ class Selection(Part):
     name: Name
     match: Criteria = Criteria()
     exclude: Criteria | None = None
-    rules: dict[str, Any] = {}
+    rules: dict[str, Any] = Field(default_factory=dict)
     cancel: CancelOverrides = CancelOverrides()
 
     def takes(self, job: Snapshot) -> bool:
@@ -188,41 +148,7 @@ class Receiver(Part):
     """A named list of Apprise URLs."""
 
     name: Name
-    urls: Annotated[tuple[TargetUrl, ...], BeforeValidator(_as_list), AfterValidator(_filled)]
-
-
-class Match(Part):
-    """Globs by label of an alert; a label that is not given matches everything."""
-
-    rule: Globs | None = None
-    kind: Globs | None = None
-    severity: Globs | None = None
-    account: Globs | None = None
-    selection: Globs | None = None
-    job: Globs | None = None
-    model: Globs | None = None
-    suffix: Globs | None = None
-    owner: Globs | None = None
-
-    def globs(self) -> dict[str, tuple[str, ...]]:
-        """Those that are given."""
-        return {label: globs for label, globs in self if globs is not None}
-
-
-class RouteEntry(Part):
-    """Which receivers are told of which alerts."""
-
-    match: Match = Match()
-    receivers: Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_filled)]
-    go_on: bool = Field(default=False, alias="continue")
-
-
-class RouteTree(Part):
-    """Routes in order; `receiver` takes what none of them matched and is the first receiver unless set."""
-
-    receiver: str | None = None
-    send_resolved: bool = True
-    routes: tuple[RouteEntry, ...] = ()
+    urls: Annotated[tuple[TargetUrl, ...], BeforeValidator(as_list), AfterValidator(filled)]
 
 
 class Links(Part):
@@ -270,14 +196,16 @@ class Settings(BaseSettings):
         case_sensitive=True,
     )
 
-    accounts: Annotated[tuple[Account, ...], AfterValidator(_filled)] = (Account(name="default"),)
+    accounts: Annotated[tuple[Account, ...], AfterValidator(filled)] = (Account(name="default"),)
     rules: dict[str, Any] | None = None
-    jobs: Annotated[tuple[Selection, ...], AfterValidator(_filled)] = (Selection(name="all"),)
+    jobs: Annotated[tuple[Selection, ...], AfterValidator(filled)] = (Selection(name="all"),)
     cancel: Cancel = Cancel()
-    receivers: Annotated[tuple[Receiver, ...], AfterValidator(_filled)] = (
+    receivers: Annotated[tuple[Receiver, ...], AfterValidator(filled)] = (
         Receiver(name="console", urls=(SecretStr("console://"),)),
     )
     route: RouteTree = RouteTree()
+    mute_times: tuple[MuteTimeEntry, ...] = ()
+    inhibit: tuple[InhibitEntry, ...] | None = None
     links: Links = Links()
     store: StoreSettings = StoreSettings()
     web: Web = Web()
@@ -325,14 +253,7 @@ class Settings(BaseSettings):
 
     def routing(self) -> Routing:
         """The routes, as the router takes them."""
-        return Routing(
-            default=self.route.receiver or self.receivers[0].name,
-            send_resolved=self.route.send_resolved,
-            routes=tuple(
-                Route(match=entry.match.globs(), receivers=entry.receivers, go_on=entry.go_on)
-                for entry in self.route.routes
-            ),
-        )
+        return routing(self.route, self.mute_times, self.inhibit, self.receivers[0].name)
 
 
 def sections() -> dict[str, Iterable[str]]:

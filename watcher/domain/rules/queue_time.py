@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain.observations import Observation, Snapshot
+from watcher.domain.observations import Gone, Observation, Snapshot
 from watcher.domain.phrasing import clock, pairs, quote, span
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Verdict
@@ -33,13 +33,15 @@ class QueueTime:
 
     version: ClassVar[int] = 1
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
-    sees: ClassVar[tuple[type, ...]] = (Snapshot,)
+    sees: ClassVar[tuple[type, ...]] = (Snapshot, Gone)
     timed: ClassVar[bool] = True
 
     def start(self) -> QueueState:
         return QueueState()
 
     def observe(self, state: QueueState, observation: Observation) -> None:
+        if isinstance(observation, Gone):
+            state.since = None  # a deleted job waits no more
         if not isinstance(observation, Snapshot):
             return
         if not observation.status.waiting:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import ClassVar
 
 from watcher.domain.event_log import highest
-from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, Status, TrainRow
+from watcher.domain.observations import EvalRow, Event, Gone, Observation, Snapshot, Status, TrainRow
 from watcher.domain.phrasing import clock, pairs, quote, span, steps
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Verdict
@@ -61,7 +61,7 @@ class Stall:
 
     version: ClassVar[int] = 1
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
-    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow, Event)
+    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow, Event, Gone)
     timed: ClassVar[bool] = True
 
     def start(self) -> StallState:
@@ -78,6 +78,8 @@ class Stall:
                 state.newest_ns = max(state.newest_ns, _nanoseconds(observation.at))
             case Snapshot():
                 _take_snapshot(state, observation)
+            case Gone():
+                state.status, state.training = None, False  # a deleted job does not stand still
             case _:
                 pass
 
