@@ -48,7 +48,7 @@ _LOST = 0.5
 """Share of the progress, in y, that must be gone when the reference is the best level."""
 _PROGRESS = 0.05
 """Progress in y under which the best level is no reference of its own: the start is."""
-_EARLY = 0.05
+_EARLY = 0.08
 """An excursion that begins within this share of the run comes from the learning rate, not from a stretch of bad data
 (which ends by itself, within a tenth of the run in what we have seen), and may be judged sooner ..."""
 _MILD, _TOP = 0.4, 0.5
