@@ -134,7 +134,11 @@ class Scene:
     rules: tuple[Rule, ...] = (High(),)
     policy: CancelPolicy = field(default_factory=CancelPolicy)
     lookback: timedelta = timedelta(hours=1)
-    routing: Routing = field(default_factory=lambda: Routing(routes=(Route(receivers=("team",)),)))
+    routing: Routing = field(
+        default_factory=lambda: Routing(
+            routes=(Route(receivers=("team",), group_by=("account", "job", "rule", "kind")),)
+        )
+    )
     watches: Callable[[str], bool] = lambda _job_id: True
     clock: FakeClock = field(default_factory=FakeClock)
     provider: FakeProvider = field(init=False)
