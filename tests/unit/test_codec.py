@@ -1,0 +1,87 @@
+"""Plain values to JSON and back."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from watcher.domain import codec
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    x: float
+    y: float | None = None
+
+
+@dataclass(slots=True)
+class Everything:
+    number: float = 1.5
+    count: int = 3
+    word: str = "ü"
+    flag: bool = True
+    nothing: int | None = None
+    at: datetime = datetime(2026, 11, 23, 10, 0, 0, 123456, tzinfo=UTC)
+    span: timedelta = timedelta(seconds=90.5)
+    colour: Colour = Colour.RED
+    points: list[Point] = field(default_factory=lambda: [Point(1.0), Point(2.0, 3.0)])
+    pair: tuple[int, str] = (1, "a")
+    many: tuple[Point, ...] = (Point(0.0),)
+    names: dict[str, Point] = field(default_factory=lambda: {"a": Point(1.0)})
+    steps: dict[int, float] = field(default_factory=lambda: {7: 1.0})
+    triples: list[tuple[str, str, int]] = field(default_factory=lambda: [("a", "b", 3)])
+
+
+def round_trip(hint: Any, value: Any) -> Any:
+    text = json.dumps(codec.encode(value), allow_nan=False)
+    return codec.decode(hint, json.loads(text))
+
+
+def test_everything_comes_back_as_it_was() -> None:
+    assert round_trip(Everything, Everything()) == Everything()
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 0.0, -0.0, 1e-320, 0.1])
+def test_numbers_come_back_exactly(value: float) -> None:
+    assert repr(round_trip(Point, Point(value)).x) == repr(value)
+
+
+def test_nan_comes_back_as_nan() -> None:
+    assert math.isnan(round_trip(Point, Point(1.0, math.nan)).y)
+
+
+def test_a_whole_number_where_a_float_is_meant_is_a_float() -> None:
+    assert repr(codec.decode(Point, {"x": 1}).x) == "1.0"
+
+
+def test_a_missing_key_takes_the_default_and_an_unknown_one_is_dropped() -> None:
+    assert codec.decode(Point, {"x": 1.0, "later": 5}) == Point(1.0)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        pytest.param(Point, {}, id="a field without a default is missing"),
+        pytest.param(Point, [1], id="a list for an object"),
+        pytest.param(Point, {"x": "word"}, id="a word for a number"),
+        pytest.param(Everything, {"colour": "blue"}, id="a word that is none of the enum"),
+        pytest.param(Everything, {"pair": [1]}, id="a tuple that is too short"),
+        pytest.param(Everything, {"at": "yesterday"}, id="no date"),
+    ],
+)
+def test_what_does_not_fit_is_refused(hint: type[Any], value: object) -> None:
+    with pytest.raises((TypeError, ValueError, KeyError, AttributeError)):
+        codec.decode(hint, value)
+
+
+def test_what_is_not_plain_is_refused() -> None:
+    with pytest.raises(TypeError, match="not a plain value: object"):
+        codec.encode({"a": object()})
