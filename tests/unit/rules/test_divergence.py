@@ -110,7 +110,7 @@ def test_it_tells_before_it_may_cancel() -> None:
     assert second.step is not None
     assert first.step < second.step
     assert (first.may_cancel, second.may_cancel) == (False, True)
-    assert {first.severity, second.severity} == {Severity.CRITICAL}
+    assert (first.severity, second.severity) == (Severity.WARNING, Severity.CRITICAL)
 
 
 def test_its_reason_can_be_checked_on_the_picture() -> None:

@@ -11,6 +11,8 @@ from watcher.domain.rules.drift import DriftRule
 from watcher.domain.rules.early_stop import EarlyStop
 from watcher.domain.rules.event_warning import EventWarning
 from watcher.domain.rules.failure import Failure
+from watcher.domain.rules.gradient import Gradient
+from watcher.domain.rules.loss_spike import LossSpike
 from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.rules.overfitting import Overfitting
 from watcher.domain.rules.plateau import Plateau
@@ -25,6 +27,8 @@ RULES: tuple[type[Any], ...] = (
     NanLoss,
     Plateau,
     Overfitting,
+    Gradient,
+    LossSpike,
     EarlyStop,
     Completion,
     Refund,

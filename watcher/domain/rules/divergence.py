@@ -375,7 +375,8 @@ def _finding(s: DivergenceState, v: _View, how: str) -> Finding:
     end = f"; {how}" if how else "; it may still come back"
     return Finding(
         kind="diverged" if how else "diverging",
-        severity=Severity.CRITICAL,
+        # A spike may still come back: that is no reason to wake somebody.
+        severity=Severity.CRITICAL if how else Severity.WARNING,
         reason=(
             f"The train loss has been above {origin} since step {v.x.since}, at most {top:.4g} (step {v.x.peak_step}), "
             f"and was near {now:.4g} in the rows up to step {s.step}{end}."
