@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeTarget, settle, unseen
-from tests.timeline import ENFORCE, NEVER, Scene, between, firing, ns, resolved, scene
+from tests.timeline import ENFORCE, FAILED, NEVER, Scene, between, firing, ns, resolved, scene
 from tests.toys import Crashing, High, High2, Quiet
-from watcher.domain.alerts import Subject
+from watcher.domain.alerts import Subject, Transition, TransitionReason
 from watcher.domain.observations import TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.rules.completion import Completion
@@ -405,8 +405,8 @@ async def test_what_is_left_for_a_receiver_without_targets_is_kept_as_a_dead_let
         await play.run("17m")
 
         assert [row.state for row in await play.outbox()][:1] == [OutboxState.DEAD]
-        (fault,) = [a for a in await play.alerts("") if a.rule == "watcher_fault"]
-        assert fault.kind == "dead_letter:t-team"
+        faults = {alert.kind for alert in await play.alerts("") if alert.rule == "watcher_fault"}
+        assert faults == {"dead_letter:t-team", "dead_letter:nobody:team"}
 
 
 async def test_a_crash_between_commit_and_route_loses_nothing(tmp_path: Path) -> None:
@@ -437,3 +437,30 @@ async def test_real_rules_and_a_restart_in_every_sweep_tell_nothing_twice(tmp_pa
         play.expect(between("10m", "10m30s"), firing("high"))
         play.expect(between("10m", "16m"), firing("divergence", kind="diverged"))
         await play.run("20m")
+
+
+async def test_what_can_be_addressed_to_nobody_is_kept_as_a_dead_letter(tmp_path: Path) -> None:
+    async with scene(tmp_path) as play:
+        play.receivers.all.clear()
+        play.job()
+        play.at("5m", loss=9)
+        await play.run("7m")
+
+        rows = [row for row in await play.outbox() if row.payload["rule"] == "high"]
+        assert [(row.state, row.target) for row in rows] == [(OutboxState.DEAD, "nobody:team")]
+
+
+async def test_a_transition_whose_facts_cannot_be_read_holds_up_no_other(play: Scene) -> None:
+    async def damage() -> None:
+        alert = (await play.alerts())[0]
+        told = Transition(alert=alert, reason=TransitionReason.CANCEL_FAILED, at=play.clock.now(), note="told")
+        await play.store.write(lambda tx: tx.add_transition(told, [1, 2]))
+
+    play.job()
+    play.at("5m", loss=9)
+    play.do("6m", damage)
+    play.at("8m", loss=2)
+    play.expect(between("5m", "5m30s"), firing("high"))
+    play.expect(between("6m", "6m30s"), FAILED)
+    play.expect(between("8m", "8m30s"), resolved("high"))
+    await play.run("9m")

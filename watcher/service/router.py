@@ -13,12 +13,14 @@ from watcher.domain.groups import Decision, Group, Item, Member, Telling, add_ne
 from watcher.domain.messages import Message
 from watcher.domain.muting import Muted, muted_by
 from watcher.domain.routing import Routing, group_key, is_told, labels, matching_routes
-from watcher.service.ports import Clock, Reads, Receivers, Store, Target, Writes
+from watcher.service.ports import Clock, Reads, Receivers, Store, Writes
 from watcher.service.records import AlertQuery, Effect, NewEffect, StoredTransition
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+NOBODY = "nobody:"
+"""Stands before a receiver's name as the target of what can be addressed to nobody."""
 _ALL = 100_000
 
 
@@ -178,15 +180,15 @@ class _Run:
             targets = self._targets(telling)
             told = [t for t in (self._told(item) for item in telling.items) if t is not None]
             for target in targets if told else ():
-                key = message_key(telling.group, self._now.isoformat(), telling.items, target.id)
+                key = message_key(telling.group, self._now.isoformat(), telling.items, target)
                 keys |= {(alert_id, telling.receiver): key for _, alert_id, _ in telling.items}
                 effects.append(
                     NewEffect(
                         key=key,
                         effect=Effect.NOTIFY,
-                        lane=target.id,
+                        lane=target,
                         receiver=telling.receiver,
-                        target=target.id,
+                        target=target,
                         payload=codec.encode(self._message(told, key)),
                         next_at=self._now,
                     )
@@ -194,14 +196,17 @@ class _Run:
         self._tx.add_decisions([(d, keys.get((d.alert_id, d.receiver), "")) for d in self._decided])
         return self._tx.enqueue(effects, self._now)
 
-    def _targets(self, telling: Telling) -> Sequence[Target]:
-        """Where the telling goes: a receiver that a reload took away is replaced by that of the last route."""
+    def _targets(self, telling: Telling) -> list[str]:
+        """Where the telling goes: a receiver that a reload took away is replaced by that of the last route.
+
+        Where nobody is left at all it still becomes a row, which ends among the dead letters: kept, shown, and told.
+        """
         found = self._receivers.targets(telling.receiver)
-        if found:
-            return found
-        log.error("route.receiver_gone", receiver=telling.receiver)
-        last = self._routing.routes[-1].receivers
-        return [target for name in last for target in self._receivers.targets(name)]
+        if not found:
+            log.error("route.receiver_gone", receiver=telling.receiver)
+            last = self._routing.routes[-1].receivers
+            found = [target for name in last for target in self._receivers.targets(name)]
+        return [target.id for target in found] or [f"{NOBODY}{telling.receiver}"]
 
     def _message(self, told: Sequence[tuple[Transition, JobFacts | None]], key: str) -> Message:
         if len(told) == 1:
@@ -224,4 +229,11 @@ class _Run:
 
 
 def _facts(stored: StoredTransition) -> JobFacts | None:
-    return codec.decode(JobFacts, stored.facts) if stored.facts is not None else None
+    """The job as it was then; where that can't be read, the alert is told without it and holds up no other."""
+    if stored.facts is None:
+        return None
+    try:
+        return codec.decode(JobFacts, stored.facts)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        log.error("route.facts_unreadable", transition=stored.id, reason=type(error).__name__)
+        return None
