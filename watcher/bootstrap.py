@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +25,7 @@ from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.dispatcher import Dispatcher
+from watcher.service.drill import Drill, with_drills
 from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
 from watcher.service.parked import requeue
@@ -186,8 +187,8 @@ def receivers_of(settings: Settings, directory: Path, console: TextIO) -> Config
 
 
 def routing_of(settings: Settings) -> Routing:
-    """The routes that are in force."""
-    return settings.routing()
+    """The routes that are in force, with those of drills."""
+    return with_drills(settings.routing(), [receiver.name for receiver in settings.receivers])
 
 
 def provider_of(account: Account, clock: Clock, telemetry: Telemetry | None = None) -> TogetherProvider:
@@ -277,6 +278,11 @@ def secret_words(settings: Settings, environ: Mapping[str, str]) -> set[str]:
     return {word for word in words if len(word) >= 8 and not word.startswith("console://")}  # noqa: PLR2004
 
 
+def drill_of(app: App, push: Callable[[], Awaitable[object]]) -> Drill:
+    """Drills over these parts."""
+    return Drill(app.store, app.clock, lambda: app.receivers, push)
+
+
 def handlers(app: App) -> dict[str, Handler]:
     """What the control socket can ask of the running daemon."""
 
@@ -293,4 +299,13 @@ def handlers(app: App) -> dict[str, Handler]:
         app.wake.set()
         return {"retried": keys}
 
-    return {"veto": veto, "cancel": cancel, "retry": retry}
+    async def drill(request: Mapping[str, Any]) -> dict[str, Any]:
+        async def push() -> None:
+            app.wake.set()
+
+        name = request.get("receiver")
+        async with drilling:
+            return await drill_of(app, push).run(None if name is None else str(name), float(request["timeout"]))
+
+    drilling = asyncio.Lock()
+    return {"veto": veto, "cancel": cancel, "retry": retry, "drill": drill}

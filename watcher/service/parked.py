@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from watcher.service.drill import RULE as DRILL
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Reads, Writes
 from watcher.service.records import Effect, OutboxRow, OutboxState
@@ -41,13 +42,17 @@ def row_view(row: OutboxRow) -> dict[str, Any]:
 def requeue(tx: Writes, key: str | None, now: datetime) -> list[str]:
     """Make one dead letter due again, or all of them; returns their keys.
 
-    All means all notifications: a cancel that was given up is asked for again only by its own key.
+    All means all notifications but drills: a cancel that was given up is asked for again only by its own key.
 
     Raises:
         ConfigError: no dead letter has this key.
     """
     dead = tx.outbox(states=[OutboxState.DEAD], limit=_EVERYTHING)
-    chosen = [row for row in dead if (row.effect is Effect.NOTIFY if key is None else row.key == key)]
+    chosen = [row for row in dead if (_is_news(row) if key is None else row.key == key)]
     if key is not None and not chosen:
         raise ConfigError(f"{key!r} is no dead letter; expected a key that `watcher outbox list --dead` shows")
     return [row.key for row in chosen if tx.requeue(row.id, now)]
+
+
+def _is_news(row: OutboxRow) -> bool:
+    return row.effect is Effect.NOTIFY and not (isinstance(row.payload, dict) and row.payload.get("rule") == DRILL)
