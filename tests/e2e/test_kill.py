@@ -45,6 +45,7 @@ class Place:
         self.settings: dict[str, Any] = {
             "accounts": [{"name": "main", "base_url": url, "interval": "100ms", "requests_per_second": 200}],
             "receivers": [{"name": "team", "urls": [f"json://{receiver.place}/"]}],
+            "route": {"group_wait": "0s", "group_interval": "100ms"},  # a minute between messages is long here
             "cancel": {"mode": "enforce"},
             "web": {"port": 0},
         }
