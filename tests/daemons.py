@@ -25,6 +25,7 @@ class Place:
             "accounts": [{"name": "main", "base_url": url, "interval": "100ms", "requests_per_second": 200}],
             "receivers": [{"name": "team", "urls": [f"json://{first.place}/"]}],
             "rules": {"budget": None, "watcher_fault": None},
+            "route": {"group_interval": "500ms"},
             "web": {"port": 0},
         }
         self.write()
