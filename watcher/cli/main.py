@@ -10,7 +10,7 @@ import typer
 import typer.exceptions
 
 from watcher import __version__, logs
-from watcher.cli import acts, demo, drilling, ending, lists, looks, outbox, replaying, running, simulating
+from watcher.cli import acts, demo, drilling, ending, lists, looks, outbox, replaying, running, simulating, starting
 from watcher.service.errors import ConfigError, SchemaTooNewError, StateInUseError, WatcherError
 
 OK, FAILED, BAD_INPUT, REFUSED, FORCED = 0, 1, 2, 4, 130
@@ -45,7 +45,7 @@ def _root(
     pass
 
 
-for part in (running, looks, lists, acts, ending, outbox, drilling, replaying, simulating, demo):
+for part in (starting, running, looks, lists, acts, ending, outbox, drilling, replaying, simulating, demo):
     part.register(app)
 
 
