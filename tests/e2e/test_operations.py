@@ -1,0 +1,62 @@
+"""Outbox, heartbeat and once with the real program: what is parked is sent again, and who is alive says so."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemons import Place, a_daemon, a_place, titles
+from tests.processes import watcher
+from tests.receivers import Reply
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with a_place(tmp_path) as made:
+        yield made
+
+
+def test_a_dead_letter_is_sent_by_the_running_daemon_and_its_fault_ends(place: Place) -> None:
+    place.settings["rules"]["budget"] = {"limit_dollars": 0.01}
+    place.first.otherwise = Reply(status=404)
+    place.write()
+    with a_daemon(place):
+        pass
+    with a_daemon(place) as daemon:  # the fault is known from the process before
+        daemon.until(lambda: place.alerts().get("watcher_fault") == "firing", "the fault")
+        place.first.otherwise = Reply()
+        retried = watcher("outbox", "retry", "--all", "--format", "json", *place.words, env=place.env)
+        daemon.until(lambda: place.alerts()["watcher_fault"] == "resolved", "its end")
+        daemon.until(lambda: place.status()["outbox"]["dead"] == 0, "an empty outbox")
+
+    answer = json.loads(retried.stdout)
+    assert answer["daemon"] is True
+    assert len(answer["retried"]) >= 1
+    assert any("budget" in title for title in titles(place.first))
+
+
+def test_the_daemon_pings_while_all_is_well_and_the_address_is_in_no_log(place: Place) -> None:
+    place.settings["heartbeat"] = {"url": f"http://{place.second.place}/ping/planted-uuid-0c7e", "interval": "200ms"}
+    place.write()
+    with a_daemon(place) as daemon:
+        daemon.until(lambda: len(place.second.requests) > 1, "two pings")
+        place.second.otherwise = Reply(status=500)
+        daemon.until(lambda: daemon.said("heartbeat.failed"), "the log of a failed one")
+        assert not daemon.said("planted-uuid")
+
+    assert {(request.method, request.path) for request in place.second.requests} == {("GET", "/ping/planted-uuid-0c7e")}
+
+
+def test_once_pings_when_it_saw_and_delivered_everything_and_else_not(place: Place) -> None:
+    place.settings["heartbeat"] = {"url": f"http://{place.second.place}/ping"}
+    place.write()
+    watcher("once", *place.words, env=place.env)
+    pings = len(place.second.requests)
+    place.settings["accounts"][0]["base_url"] = "http://127.0.0.1:9"
+    place.write()
+    unseen = watcher("once", *place.words, env=place.env)
+
+    assert pings == 1
+    assert unseen.returncode == 3
+    assert len(place.second.requests) == 1
