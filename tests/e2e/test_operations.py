@@ -17,6 +17,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield made
 
 
+def once(place: Place) -> bool:
+    return watcher("once", *place.words, env=place.env).returncode == 0
+
+
 def test_a_dead_letter_is_sent_by_the_running_daemon_and_its_fault_ends(place: Place) -> None:
     place.settings["rules"]["budget"] = {"limit_dollars": 0.01}
     place.first.otherwise = Reply(status=404)
@@ -34,6 +38,22 @@ def test_a_dead_letter_is_sent_by_the_running_daemon_and_its_fault_ends(place: P
     assert answer["daemon"] is True
     assert len(answer["retried"]) >= 1
     assert any("budget" in title for title in titles(place.first))
+
+
+def test_without_a_daemon_once_sends_it_and_ends_the_fault(place: Place) -> None:
+    place.settings["rules"]["budget"] = {"limit_dollars": 0.01}
+    place.first.otherwise = Reply(status=404)
+    place.write()
+    tries = [once(place) for _ in range(3)]  # the job has its price when it has begun to train
+    before = place.alerts()
+    assert all(tries)
+    place.first.otherwise = Reply()
+    watcher("outbox", "retry", "--all", *place.words, env=place.env)
+    watcher("once", *place.words, env=place.env)
+
+    assert before == {"budget": "firing", "watcher_fault": "firing"}
+    assert place.alerts() == {"budget": "firing", "watcher_fault": "resolved"}
+    assert place.status()["outbox"]["dead"] == 0
 
 
 def test_the_daemon_pings_while_all_is_well_and_the_address_is_in_no_log(place: Place) -> None:

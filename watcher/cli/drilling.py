@@ -71,6 +71,7 @@ async def _drill(settings: Settings, directory: Path, receiver: str | None, seco
 
     try:
         await app.store.write(lambda tx: tx.release_claims())
+        await app.faults.recall()
         answer = await bootstrap.drill_of(app, push).run(receiver, seconds)
         await app.faults.flush()
         await app.router.run()

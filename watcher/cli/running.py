@@ -176,6 +176,7 @@ async def _once(settings: Settings, directory: Path) -> dict[str, Any]:
     _register(app.receivers.secrets)
     try:
         await app.store.write(lambda tx: tx.release_claims())
+        await app.faults.recall()
         reports = await asyncio.gather(*(sweeper.run() for sweeper in app.sweepers.values()))
         await app.router.run(hurry=True)
         await app.dispatcher.run_until_idle()

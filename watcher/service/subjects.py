@@ -92,14 +92,20 @@ class Faults:
         Raises:
             StoreError: the alerts could not be read.
         """
-        alerts = await self._store.read(lambda reads: reads.latest_alerts(WATCHER))
-        for alert in alerts:
-            if alert.state is not AlertState.FIRING:
-                continue
-            kind, _, key = alert.kind.partition(":")
-            self._open.add(_name(kind, key))
+        for kind, key in await self.recall():
             if kind in _OF_A_PROCESS:
                 self.over(kind, key)
+
+    async def recall(self) -> list[tuple[str, str]]:
+        """Know the faults that the process before has told of, so that what ends now ends them: (kind, key) of each.
+
+        Raises:
+            StoreError: the alerts could not be read.
+        """
+        alerts = await self._store.read(lambda reads: reads.latest_alerts(WATCHER))
+        firing = [alert.kind.partition(":") for alert in alerts if alert.state is AlertState.FIRING]
+        self._open |= {_name(kind, key) for kind, _, key in firing}
+        return [(kind, key) for kind, _, key in firing]
 
     def report(self, kind: str, key: str, detail: str) -> None:
         """A fault began, or goes on. `detail` holds no secret and no text of the API."""
