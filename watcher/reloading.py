@@ -11,8 +11,10 @@ from watcher import bootstrap, logs
 from watcher.bootstrap import App
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.heartbeat import Heartbeat
+from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
 from watcher.notify.receivers import ConfiguredReceivers
+from watcher.service.config import AccountConfig
 from watcher.service.introduce import introduce
 from watcher.service.ports import Provider
 from watcher.settings import Settings, load_settings
@@ -49,10 +51,12 @@ class Reloading:
         receivers = await asyncio.to_thread(bootstrap.receivers_of, new, app.directory, app.console)
         for word in receivers.secrets:
             logs.register_secret(word)
-        pinger = bootstrap.pinger_of(new, app.clock)
+        pinger = bootstrap.pinger_of(new, app.clock) if old.heartbeat != new.heartbeat else None
+        configs = {account.name: bootstrap.account_config(new, account) for account in new.accounts}
+        routing = bootstrap.routing_of(new)
         providers = self._providers(old, new)
         async with self.daemon.between_sweeps():
-            retired = self._swap(new, receivers, providers)
+            retired = self._swap(new, configs, routing, receivers, providers)
         await self.daemon.watch(list(app.sweepers.values()))
         if old.heartbeat != new.heartbeat:
             await self.heartbeat.change(pinger, new.heartbeat.interval)
@@ -72,7 +76,12 @@ class Reloading:
         }
 
     def _swap(
-        self, new: Settings, receivers: ConfiguredReceivers, providers: dict[str, Provider]
+        self,
+        new: Settings,
+        configs: Mapping[str, AccountConfig],
+        routing: Routing,
+        receivers: ConfiguredReceivers,
+        providers: Mapping[str, Provider],
     ) -> tuple[ConfiguredReceivers, list[Provider]]:
         """Nothing in here waits or fails: what runs sees the old configuration or the new one. Returns what is old."""
         app, old = self.app, self.app.settings
@@ -80,7 +89,7 @@ class Reloading:
         before = {account.name: account for account in old.accounts}
         same = all(getattr(old, key) == getattr(new, key) for key in _JUDGEMENT)
         for account in new.accounts:
-            config, provider = bootstrap.account_config(new, account), providers[account.name]
+            config, provider = configs[account.name], providers[account.name]
             if account.name not in app.sweepers:
                 app.sweepers[account.name] = app.sweeper_of(config, provider)
             elif not same or account != before[account.name]:
@@ -91,7 +100,7 @@ class Reloading:
             self._later(left.load())  # ends what it has told of
         app.providers.clear()
         app.providers.update(providers)
-        app.router.routing = bootstrap.routing_of(new)
+        app.router.routing = routing
         app.router.receivers = app.dispatcher.receivers = app.receivers = receivers
         app.faults.adopt(new.rules_on(SubjectKind.WATCHER))
         app.settings = new
