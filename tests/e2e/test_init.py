@@ -1,6 +1,7 @@
 """`watcher init` against the simulator and a receiver on loopback: with answers typed in, and without a question."""
 
 import contextlib
+import logging
 import os
 import pty
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import typer.testing
 import yaml
 
@@ -39,7 +41,11 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Init]:
                 app, ["init", *words], input=typed, env=environ, standalone_mode=False
             )
 
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
         yield _init
+        root.handlers[:], root.level = handlers, level
+        structlog.reset_defaults()
 
 
 def test_three_questions_make_a_file_that_works(init: Init, http: HttpReceiver, tmp_path: Path) -> None:

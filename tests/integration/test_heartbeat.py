@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.fakes import FakeClock, FlakyStore
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
@@ -136,13 +137,14 @@ async def test_a_store_that_does_not_write_stops_it(watched: Watched) -> None:
 
 
 async def test_a_failure_is_only_logged_and_the_next_one_comes(
-    watched: Watched, capsys: pytest.CaptureFixture[str]
+    watched: Watched,
 ) -> None:
     watched.pings.failure = ProviderError(FailureReason.SERVER, "no", status=503)
-    await watched.sweep("a")
-    await watched.sweep("b", then=60)
+    with capture_logs() as logged:
+        await watched.sweep("a")
+        await watched.sweep("b", then=60)
 
-    assert "heartbeat.failed" in capsys.readouterr().out
+    assert [(entry["event"], entry["reason"]) for entry in logged] == [("heartbeat.failed", "server")]
     assert await watched.sweep("b") == 2
 
 
