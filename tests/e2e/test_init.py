@@ -1,7 +1,6 @@
 """`watcher init` against the simulator and a receiver on loopback: with answers typed in, and without a question."""
 
 import contextlib
-import logging
 import os
 import pty
 import stat
@@ -11,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import typer.testing
 import yaml
 
+from tests.commands import restored_logs
 from tests.processes import PLANTED, surroundings, watcher
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
@@ -41,11 +40,8 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Init]:
                 app, ["init", *words], input=typed, env=environ, standalone_mode=False
             )
 
-        root = logging.getLogger()
-        handlers, level = root.handlers[:], root.level
-        yield _init
-        root.handlers[:], root.level = handlers, level
-        structlog.reset_defaults()
+        with restored_logs():
+            yield _init
 
 
 def test_three_questions_make_a_file_that_works(init: Init, http: HttpReceiver, tmp_path: Path) -> None:
