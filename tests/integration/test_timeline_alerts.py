@@ -225,3 +225,7 @@ async def test_a_job_that_comes_back_is_watched_again(life: Scene) -> None:
     life.expect(between("5m", "5m30s"), firing("deleted"))
     life.expect(between("25m", "25m30s"), firing("high"))
     await life.run("26m")
+
+    book = life.sweeper.book("ft-1")
+    assert book is not None
+    assert not book.record.gone
