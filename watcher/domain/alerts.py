@@ -47,6 +47,10 @@ class TransitionReason(StrEnum):
 
     FIRST = "first"
     RESOLVED = "resolved"
+    AGAIN = "again"
+    """The same episode goes on: it fired again within its grace period."""
+    PENDING = "pending"
+    """Found, but not for long enough to be told."""
     ENDED = "ended"
     """Nobody looks any more: the job is over and followed out, or the rule was taken away. Not told."""
     ALL_CLEAR = "all_clear"
@@ -117,6 +121,21 @@ def fire(previous: Alert | None, finding: Finding, *, subject: Subject, rule: st
         reason=finding.reason,
         evidence=finding.evidence,
         notice=finding.notice,
+        may_cancel=finding.may_cancel,
+    )
+
+
+def continued(alert: Alert, finding: Finding) -> Alert:
+    """The same episode, firing with what is found now."""
+    return replace(
+        alert,
+        state=AlertState.FIRING,
+        ends_at=None,
+        severity=finding.severity,
+        step=finding.step,
+        onset=finding.onset,
+        reason=finding.reason,
+        evidence=finding.evidence,
         may_cancel=finding.may_cancel,
     )
 

@@ -5,8 +5,8 @@ nothing. The caller owns order and persistence (see `feed.py`), and is told of e
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,11 @@ from watcher.domain.alerts import (
     Subject,
     Transition,
     TransitionReason,
+    continued,
     fire,
     resolve,
 )
+from watcher.domain.life import AT_ONCE, Life, Waiting
 from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
 from watcher.domain.verdicts import Breach, Clear, Finding, Unknown, Verdict
@@ -76,13 +78,18 @@ class Fold:
     last_step: int | None = None
     confirmations: dict[AlertKey, int] = field(default_factory=dict)
     crashes: list[Crash] = field(default_factory=list)
+    lives: Mapping[str, Life] = field(default_factory=dict)
+    """By rule, where its alerts do not fire and end at once."""
     _held: dict[AlertKey, int] = field(default_factory=dict)
+    _pending: dict[AlertKey, Waiting] = field(default_factory=dict)
+    _leaving: dict[AlertKey, datetime] = field(default_factory=dict)
+    """Since when the finding of a firing alert is gone."""
     _seeing: dict[type, list[Cell]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, subject: Subject, rules: Sequence[Rule]) -> "Fold":
+    def of(cls, subject: Subject, rules: Sequence[Rule], lives: Mapping[str, Life] | None = None) -> "Fold":
         """A fold that has observed nothing."""
-        return cls(subject, [Cell(rule, fingerprint(rule), rule.start()) for rule in rules])
+        return cls(subject, [Cell(rule, fingerprint(rule), rule.start()) for rule in rules], lives=lives or {})
 
     # --- observing ---
 
@@ -97,7 +104,7 @@ class Fold:
         told: list[Transition] = []
         for cell in cells:
             if cell.usable and self._fold(cell, observation) and not cell.rule.timed:
-                self._judge(cell, now, told)
+                self._judge(cell, now, told, rows=int(isinstance(observation, TrainRow | EvalRow)))
         return told
 
     def observe_silently(self, observations: Iterable[Observation]) -> None:
@@ -113,8 +120,15 @@ class Fold:
         return self._judge_cells([cell for cell in self.cells if timed or not cell.rule.timed], now)
 
     def judge_timed(self, now: datetime) -> list[Transition]:
-        """The verdicts that time alone can change, at the end of a sweep."""
-        return self._judge_cells([cell for cell in self.cells if cell.rule.timed], now)
+        """The verdicts that time alone can change, at the end of a sweep; alerts that wait have seen one sweep more."""
+        for waiting in self._pending.values():
+            waiting.sweeps += 1
+        begun = set(self._pending)
+        unsettled = {rule for rule, _ in (*self._pending, *self._leaving)}
+        told = self._judge_cells([c for c in self.cells if c.rule.timed or c.rule.name in unsettled], now)
+        for key in self._pending.keys() - begun:  # found by a rule that is judged only now: this is its first sweep
+            self._pending[key].sweeps += 1
+        return told
 
     def restart(self, step: int, kept: Iterable[Observation]) -> None:
         """A new attempt from `step`, or a late row: rules fold again over what is kept; alerts that fired stay.
@@ -170,7 +184,8 @@ class Fold:
 
     def close(self, now: datetime, note: str) -> list[Transition]:
         """The subject is not watched any more: every firing alert is over."""
-        return [self._end(key, now, ENDED, note) for key in list(self.alerts) if self._is_firing(key)]
+        over = [key for key, alert in self.alerts.items() if alert.state is not AlertState.RESOLVED]
+        return [self._end(key, now, ENDED, note) for key in over]
 
     def adopt(self, alerts: Iterable[Alert], now: datetime) -> list[Transition]:
         """Take over stored alerts. One whose rule is not configured any more is over."""
@@ -178,7 +193,9 @@ class Fold:
         told = []
         for alert in alerts:
             self.alerts[alert.rule, alert.kind] = alert
-            if alert.rule not in names and alert.state is AlertState.FIRING:
+            if alert.state is AlertState.PENDING:
+                self._pending[alert.rule, alert.kind] = Waiting(alert.starts_at)
+            if alert.rule not in names and alert.state is not AlertState.RESOLVED:
                 told.append(
                     self._end((alert.rule, alert.kind), now, ENDED, "the rule was taken out of the configuration")
                 )
@@ -241,34 +258,70 @@ class Fold:
         """Whether a rule follows the rows: what watches time, status or events has nothing to wait for in them."""
         return any(c.rule.name == rule and TrainRow in c.rule.sees and not c.rule.timed for c in self.cells)
 
-    def _judge(self, cell: Cell, now: datetime, told: list[Transition]) -> None:
+    def _judge(self, cell: Cell, now: datetime, told: list[Transition], *, rows: int = 0) -> None:
         try:
             verdict = cell.rule.judge(cell.state, now)
         except Exception as error:  # noqa: BLE001 - as above
             self._crashed(cell, error)
             return
-        if verdict is cell.verdict and not self._held:
+        if verdict is cell.verdict and not (self._held or self._pending or self._leaving):
             return
         cell.verdict = verdict
         if not isinstance(verdict, Unknown):
-            self._step(cell.rule.name, verdict, now, told)
+            self._step(cell.rule.name, verdict, now, told, rows=rows)
 
-    def _step(self, rule: str, verdict: Breach | Clear, now: datetime, told: list[Transition]) -> None:
+    def _step(
+        self, rule: str, verdict: Breach | Clear, now: datetime, told: list[Transition], *, rows: int = 0
+    ) -> None:
         findings = {f.kind: f for f in _findings(verdict)}
         for kind, finding in findings.items():
             self._held.pop((rule, kind), None)
+            self._leaving.pop((rule, kind), None)
             if not self._is_firing((rule, kind)):
-                alert = fire(self.alerts.get((rule, kind)), finding, subject=self.subject, rule=rule, now=now)
-                self.alerts[rule, kind] = alert
-                told.append(Transition(alert=alert, reason=TransitionReason.FIRST, at=now))
-        for key in [k for k in self.alerts if k[0] == rule and k[1] not in findings and self._is_firing(k)]:
-            if key in self._held and (self.last_step is None or self.last_step <= self._held[key]):
-                continue
-            told.append(self._end(key, now, TransitionReason.RESOLVED, "no longer found"))
+                told += self._begin(rule, finding, now, rows)
+        gone = [k for k, a in self.alerts.items() if k[0] == rule and k[1] not in findings and a.ends_at is None]
+        for key in gone:
+            told += self._leave(key, now)
+
+    def _begin(self, rule: str, finding: Finding, now: datetime, rows: int) -> list[Transition]:
+        """Fire, fire again, or wait until the finding has held for long enough."""
+        key, life = (rule, finding.kind), self.lives.get(rule, AT_ONCE)
+        known, waiting = self.alerts.get(key), self._pending.get(key)
+        if waiting is None and known is not None and known.ends_at is not None and now - known.ends_at < life.grace:
+            alert = continued(known, finding)
+            return [self._set(key, alert, TransitionReason.AGAIN, now)]
+        if waiting is None:
+            alert = fire(known, finding, subject=self.subject, rule=rule, now=now)
+            if not life.waits:
+                return [self._set(key, alert, TransitionReason.FIRST, now)]
+            self._pending[key] = Waiting(now, rows=rows)
+            return [self._set(key, replace(alert, state=AlertState.PENDING), TransitionReason.PENDING, now)]
+        waiting.rows += rows
+        if known is None or not life.ripe(waiting, now):
+            return []
+        del self._pending[key]
+        step = finding.step if self.last_step is None else self.last_step
+        alert = replace(continued(known, finding), starts_at=now, step=step)
+        return [self._set(key, alert, TransitionReason.FIRST, now)]
+
+    def _leave(self, key: AlertKey, now: datetime) -> list[Transition]:
+        """The finding is gone: a pending alert was none, a firing one ends when it was gone for long enough."""
+        if self._pending.pop(key, None) is not None:
+            return [self._end(key, now, ENDED, "it did not last")]
+        if key in self._held and (self.last_step is None or self.last_step <= self._held[key]):
+            return []
+        since = self._leaving.setdefault(key, now)
+        if now - since < self.lives.get(key[0], AT_ONCE).keep_firing_for:
+            return []
+        return [self._end(key, now, TransitionReason.RESOLVED, "no longer found")]
+
+    def _set(self, key: AlertKey, alert: Alert, reason: TransitionReason, now: datetime) -> Transition:
+        self.alerts[key] = alert
+        return Transition(alert=alert, reason=reason, at=now)
 
     def _end(self, key: AlertKey, now: datetime, reason: TransitionReason, note: str) -> Transition:
-        self._held.pop(key, None)
-        self.confirmations.pop(key, None)
+        for waits in (self._held, self._pending, self._leaving, self.confirmations):
+            waits.pop(key, None)
         alert = resolve(self.alerts[key], now)
         self.alerts[key] = alert
         return Transition(alert=alert, reason=reason, at=now, note=note)

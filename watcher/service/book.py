@@ -22,6 +22,7 @@ from watcher.service.ports import Reads
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
 SPARKLINE_WIDTH = 24
+_TICKS = 30
 _KNOWN = 2048
 """Row keys kept in memory; an older window is looked up in the store."""
 
@@ -40,6 +41,9 @@ class BookState:
     best_eval: float | None = None
     best_eval_step: int | None = None
     checkpoint_step: int | None = None
+    best_checkpoint: int | None = None
+    ticks: list[tuple[int, int]] = field(default_factory=list)
+    """(step, at_ns) of the newest train rows: the job's speed."""
     owed_refund: bool = False
     refunded: bool = False
     contacted: bool = False
@@ -94,7 +98,8 @@ class JobBook:
         self.state.feed.restart(rows)
         self.state.pace.restart(rows)
         self.state.curve = Curve()
-        self.state.last_loss = self.state.best_eval = self.state.best_eval_step = None
+        self.state.last_loss = self.state.best_eval = self.state.best_eval_step = self.state.best_checkpoint = None
+        self.state.ticks = []
         for row in rows:
             self._show(row)
 
@@ -103,8 +108,24 @@ class JobBook:
         if isinstance(row, TrainRow):
             self.state.curve.add(row.loss)
             self.state.last_loss = value
+            self.state.ticks = [*self.state.ticks, (row.step, row.at_ns)][-_TICKS:]
         elif value is not None and (self.state.best_eval is None or value < self.state.best_eval):
             self.state.best_eval, self.state.best_eval_step = value, row.step
+            self._compare_checkpoint()
+
+    def _compare_checkpoint(self) -> None:
+        """The row and the event of one step come in either order."""
+        if self.state.checkpoint_step is not None and self.state.checkpoint_step == self.state.best_eval_step:
+            self.state.best_checkpoint = self.state.checkpoint_step
+
+    def _seconds_per_step(self) -> float | None:
+        """The job's speed over its newest rows, evaluations in between included."""
+        if not self.state.ticks:
+            return None
+        (first_step, first_ns), (last_step, last_ns) = self.state.ticks[0], self.state.ticks[-1]
+        if last_step <= first_step or not 0 < first_ns < last_ns:
+            return None
+        return (last_ns - first_ns) / 1e9 / (last_step - first_step)
 
     def note_event(self, event: Event) -> bool:
         """Remember an event; False when it was known."""
@@ -114,6 +135,7 @@ class JobBook:
         self.state.events.append(digest)
         if event.type == "checkpoint_save" and event.step is not None:
             self.state.checkpoint_step = max(event.step, self.state.checkpoint_step or 0)
+            self._compare_checkpoint()
         if event.type in ("early_stopped", "job_restarted"):
             self.state.owed_refund = True
         if event.type == "job_restarted":
@@ -149,6 +171,12 @@ class JobBook:
             price_nano=job.total_price_nano,
             checkpoint_step=state.checkpoint_step,
             sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
+            cancel_mode=self.selection.policy.mode.value,
+            vetoed=self.record.keep,
+            running=not job.status.terminal and not self.record.gone,
+            seconds_per_step=self._seconds_per_step(),
+            fresh_at=state.pace.new_row_at,
+            best_checkpoint=state.best_checkpoint,
             link=link.format(job_id=self.key.job_id) if link else "",
             restarted_from=self.origin,
         )
@@ -168,7 +196,9 @@ def event_digest(event: Event) -> str:
 def new_book(key: JobKey, snapshot: Snapshot, selection: Selection, now: datetime) -> JobBook:
     """A job seen for the first time."""
     record = JobRecord(key=key, selection=selection.name, snapshot=snapshot, first_seen_at=now)
-    return JobBook(record, selection, Fold.of(subject_of(key), selection.rules), known_from=0, fresh_contact=True)
+    return JobBook(
+        record, selection, Fold.of(subject_of(key), selection.rules, selection.lives), known_from=0, fresh_contact=True
+    )
 
 
 def subject_of(key: JobKey) -> Subject:
@@ -209,7 +239,7 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
 
     Returns transitions for alerts whose rule is not configured any more.
     """
-    fold = Fold.of(subject_of(stored.record.key), selection.rules)
+    fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
     book = JobBook(stored.record, selection, fold, proposal=stored.proposal, saved_at=now)
     book.record.selection = selection.name
     if stored.record.feed is not None:

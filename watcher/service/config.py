@@ -1,10 +1,11 @@
 """What the services are told of the configuration: plain values, made by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from watcher.domain.cancel_policy import CancelPolicy
+from watcher.domain.life import Life
 from watcher.domain.observations import Snapshot
 from watcher.domain.rule import Rule
 
@@ -16,6 +17,8 @@ class Selection:
     name: str
     rules: tuple[Rule, ...]
     policy: CancelPolicy
+    lives: Mapping[str, Life] = field(default_factory=dict)
+    """By rule, where its alerts do not fire and end at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

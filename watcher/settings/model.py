@@ -13,11 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
+from watcher.domain.life import Life
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import Rule, SubjectKind
 from watcher.settings.basics import Globs, Interval, Moment, Name, Part, Positive, Share, as_list, filled
 from watcher.settings.durations import Duration
+from watcher.settings.living import LifeEntry, lives
 from watcher.settings.selecting import fits
 from watcher.settings.telling import InhibitEntry, MuteTimeEntry, RouteTree, routing
 
@@ -204,9 +206,12 @@ class Settings(BaseSettings):
         Receiver(name="console", urls=(SecretStr("console://"),)),
     )
     route: RouteTree = RouteTree()
+    life: tuple[LifeEntry, ...] = ()
     mute_times: tuple[MuteTimeEntry, ...] = ()
     inhibit: tuple[InhibitEntry, ...] | None = None
+    rule_tests: tuple[Path, ...] = ()
     links: Links = Links()
+    pictures: bool = True
     store: StoreSettings = StoreSettings()
     web: Web = Web()
     log: Log = Log()
@@ -250,6 +255,10 @@ class Settings(BaseSettings):
         given = {key: value for key, value in own if key != "never" and value is not None}
         general = {key: value for key, value in self.cancel if key not in {"never", "settle", *given}}
         return CancelPolicy(**general, **given, never=(*self.cancel.never, *own.never))
+
+    def lives(self) -> dict[str, Life]:
+        """The life of the alerts of each rule that has one of its own, by the rule's name."""
+        return lives(self.life, {rule.name for rules in self._job_rules.values() for rule in rules})
 
     def routing(self) -> Routing:
         """The routes, as the router takes them."""
