@@ -144,12 +144,13 @@ class WatchedTarget:
 
     scheme = "json"
     counts = True
+    takes_pictures = False
 
     def __init__(self, receiver: str, world: World, deaths: Deaths) -> None:
         self.id = self.receiver = receiver
         self._world, self._deaths = world, deaths
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message, picture: bytes | None = None) -> None:  # noqa: ARG002
         self._deaths.point("before a send")
         await asyncio.sleep(0)
         self._deaths.check()

@@ -256,11 +256,13 @@ class FakeTarget:
     """A `Target` that records. `failures` are raised first, one a try; `down` at every try; `held` is waited for."""
 
     counts = True
+    takes_pictures = False
     scheme = "fake"
 
     def __init__(self, target_id: str, receiver: str, clock: FakeClock) -> None:
         self.id, self.receiver = target_id, receiver
         self.messages: list[tuple[datetime, Message]] = []
+        self.pictures: list[bytes | None] = []
         self.tries = 0
         self.failures: deque[DeliveryError] = deque()
         self.down: DeliveryError | None = None
@@ -268,7 +270,7 @@ class FakeTarget:
         self.hanging = 0
         self._clock = clock
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message, picture: bytes | None = None) -> None:
         self.tries += 1
         if self.held is not None:
             self.hanging += 1
@@ -279,6 +281,7 @@ class FakeTarget:
         if self.down is not None:
             raise self.down
         self.messages.append((self._clock.now(), message))
+        self.pictures.append(picture)
 
 
 class FakeReceivers:

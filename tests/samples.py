@@ -16,7 +16,7 @@ DIVERGENCE = Message(
     kind="diverged",
     subject="ft-2b8c6a10-77aa",
     account="main",
-    title="[critical] divergence: support_bot_v3 at step 420",
+    title="support_bot_v3: loss diverged",
     what="The loss has left its own past for good: 0.84 before step 396, 5.31 at step 420 (6.3 × its level).",
     facts=(
         ("job", "ft-2b8c6a10-77aa (support_bot_v3)"),
@@ -37,7 +37,7 @@ COMPLETED = replace(
     severity=Severity.INFO,
     rule="completion",
     kind="completed",
-    title="[info] completion: support_bot_v3",
+    title="support_bot_v3: completed",
     what="Completed in 1 h 12 min; best eval loss 0.711 at step 1800.",
     facts=(("model", "org/Base-8B-support_bot_v3"), ("price", "$12.40")),
     action="",
@@ -68,7 +68,7 @@ HOSTILE_TEXT = (
 
 HOSTILE = replace(
     DIVERGENCE,
-    title=f"[critical] divergence: {HOSTILE_TEXT}",
+    title=f"divergence: {HOSTILE_TEXT}",
     what=f"# {HOSTILE_TEXT}",
     facts=((HOSTILE_TEXT, HOSTILE_TEXT), ("1. label", "- item"), ("\n", "\n\n")),
     action=f"> {HOSTILE_TEXT}",

@@ -17,6 +17,7 @@ from watcher.daemon.control import Handler
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
+from watcher.notify.picture import picture
 from watcher.notify.receivers import ConfiguredReceivers, build_receivers
 from watcher.providers.heartbeat import HttpHeartbeat
 from watcher.providers.together.client import TogetherProvider
@@ -30,7 +31,8 @@ from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
 from watcher.service.parked import requeue
 from watcher.service.perform import CancelPerformer
-from watcher.service.ports import Clock, NoTelemetry, Provider, Telemetry
+from watcher.service.pictures import JobPictures
+from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
@@ -155,6 +157,7 @@ def build(
         faults=faults,
         telemetry=telemetry,
         rng=rng or random.Random(),  # noqa: S311 - spreads retries, hides nothing
+        pictures=pictures_of(settings, store),
         done=wake.set,
     )
     return App(
@@ -184,6 +187,11 @@ def receivers_of(settings: Settings, directory: Path, console: TextIO) -> Config
     """
     urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
     return build_receivers(urls, key=_target_key(directory), console=console)
+
+
+def pictures_of(settings: Settings, store: Store) -> Pictures | None:
+    """Who draws what messages tell of, if anybody."""
+    return JobPictures(store, picture) if settings.pictures else None
 
 
 def routing_of(settings: Settings) -> Routing:

@@ -102,6 +102,7 @@ class Reloading:
         app.providers.update(providers)
         app.router.routing = routing
         app.router.receivers = app.dispatcher.receivers = app.receivers = receivers
+        app.dispatcher.pictures = bootstrap.pictures_of(new, app.store)
         app.faults.adopt(new.rules_on(SubjectKind.WATCHER))
         app.settings = new
         return retired

@@ -74,7 +74,7 @@ async def test_json_gets_text_with_the_key_as_the_last_line(http: HttpReceiver) 
 
     (request,) = http.requests
     assert request.path == "/hook"
-    assert request.json["title"] == DIVERGENCE.title
+    assert request.json["title"] == f"[critical] {DIVERGENCE.title}"
     assert request.json["type"] == "failure"
     assert request.json["message"].splitlines()[0] == DIVERGENCE.what
     assert request.json["message"].splitlines()[-1] == LAST_LINE
@@ -84,7 +84,7 @@ async def test_form_gets_the_same(http: HttpReceiver) -> None:
     await target_for(f"form://{http.place}/hook").deliver(RESOLVED)
 
     (request,) = http.requests
-    assert request.form["title"] == "Resolved: divergence: support_bot_v3 at step 420"
+    assert request.form["title"] == "Resolved: support_bot_v3: loss diverged"
     assert request.form["type"] == "success"
     assert request.form["message"].splitlines()[-1] == f"id: {RESOLVED.key}"
 
@@ -104,7 +104,7 @@ async def test_slack_gets_its_own_markup(services: HttpReceiver) -> None:
     (request,) = services.requests
     assert request.path == "/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
     shown = request.json["attachments"][0]["text"]
-    assert shown.splitlines()[0] == "*Cancelled: divergence: support_bot_v3 at step 420*"
+    assert shown.splitlines()[0] == "*Cancelled: support_bot_v3: loss diverged*"
     assert "- *since step:* 396" in shown
     assert "|Open the job>" in shown
     assert shown.splitlines()[-1] == f"id: {CANCELLED.key}"
@@ -114,7 +114,7 @@ async def test_discord_gets_markdown_within_its_limit(services: HttpReceiver) ->
     await target_for(DISCORD).deliver(replace(DIVERGENCE, what="x" * 5000, facts=(("y" * 50, "z" * 290),) * 20))
 
     (request,) = services.requests
-    assert request.json["content"].startswith(r"**\[critical\] divergence: support_bot_v3")
+    assert request.json["content"].startswith(r"**\[critical\] support_bot_v3: loss diverged**")
     assert request.json["content"].splitlines()[-1] == LAST_LINE
     assert len(request.json["content"]) <= 2000
 
@@ -134,7 +134,7 @@ async def test_mail_has_html_and_text_and_both_end_with_the_key(mail: MailReceiv
     plain, rich = received.get_body(("plain",)), received.get_body(("html",))
     assert plain is not None
     assert rich is not None
-    assert received["Subject"] == DIVERGENCE.title
+    assert received["Subject"] == f"[critical] {DIVERGENCE.title}"
     assert received["To"] == "team@example.org"
     assert plain.get_content().strip().splitlines()[-1].strip() == LAST_LINE
     assert "<td" in rich.get_content()
@@ -415,7 +415,7 @@ async def test_the_console_shows_a_block_and_is_no_proof_that_anybody_was_told()
     await target.deliver(DIVERGENCE)
 
     lines = stream.getvalue().splitlines()
-    assert lines[0] == f"10:04:05 {DIVERGENCE.title}"
+    assert lines[0] == f"10:04:05 [critical] {DIVERGENCE.title}"
     assert lines[-2:] == [LAST_LINE, ""]
     assert not target.counts
     assert target.scheme == "console"

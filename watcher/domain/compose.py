@@ -4,14 +4,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
-from watcher.domain.alerts import Transition, TransitionReason
+from watcher.domain import jobrows
+from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
+from watcher.domain.headlines import headline, label, title
 from watcher.domain.messages import Item, Message
-from watcher.domain.rule import SubjectKind
+from watcher.domain.phrasing import clock, span
 
-_NANO = Decimal(10**9)
+_HEADLINES = 28
+"""Characters of headlines in the title of a message about several alerts."""
+
+Told = tuple[Transition, JobFacts | None]
 
 
 def message_key(*parts: object) -> str:
@@ -31,96 +35,97 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
         kind=alert.kind,
         subject=alert.subject.name,
         account=alert.subject.account,
-        title=_title(transition, facts),
-        what=alert.reason,
-        facts=_once(*alert.evidence, *_job_facts(transition, facts)),
-        action=transition.note or (facts.cancel if facts and transition.reason is TransitionReason.FIRST else ""),
+        title=title(alert, facts),
+        what=_what(transition),
+        facts=jobrows.rows(transition, facts),
+        action=jobrows.hint(transition, facts),
         sparkline=facts.sparkline if facts else "",
         link=facts.link if facts else "",
         alert_id=alert.id,
+        job_id=alert.subject.job_id,
     )
 
 
-def compose_many(tellings: Sequence[tuple[Transition, JobFacts | None]], key: str, at: datetime) -> Message:
-    """One message of several alerts: all of them by name, counted by rule in the title."""
-    items = tuple(
-        Item(
-            reason=transition.reason,
-            severity=transition.alert.severity,
-            title=_title(transition, facts),
-            what=transition.alert.reason,
-            action=transition.note,
-            alert_id=transition.alert.id,
-        )
-        for transition, facts in tellings
-    )
-    reason = items[0].reason  # alerts are told together only where the same happened to them
-    worst = max((item.severity for item in items), key=lambda severity: severity.rank)
-    counts = Counter(transition.alert.rule for transition, _ in tellings)
-    names = ", ".join(f"{rule} ×{count}" if count > 1 else rule for rule, count in counts.most_common())
-    jobs = {transition.alert.subject.name for transition, _ in tellings}
-    label = next(iter(tellings))[1]
-    about = (label.label if label else next(iter(jobs))) if len(jobs) == 1 else f"{len(jobs)} jobs"
+def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: bool = False) -> Message:
+    """One message of several alerts: all of them by name, the worst first, counted in the title.
+
+    Args:
+        tellings: What is told, at least one.
+        key: The message's own.
+        at: The present.
+        clear: Nothing else that the receiver was told of together with these still holds.
+    """
+    alerts = [transition.alert for transition, _ in tellings]
+    reason = tellings[0][0].reason  # alerts are told together only where the same happened to them
+    facts, ids = tellings[0][1], sorted({alert.subject.job_id for alert in alerts})
+    one_job = len(ids) == 1 and len({alert.subject.key for alert in alerts}) == 1
     return Message(
         key=key,
         at=at,
-        reason=TransitionReason.ALL_CLEAR if reason is TransitionReason.RESOLVED else reason,
-        severity=worst,
-        rule=", ".join(counts),
+        reason=TransitionReason.ALL_CLEAR if clear else reason,
+        severity=max((alert.severity for alert in alerts), key=lambda severity: severity.rank),
+        rule=", ".join(dict.fromkeys(alert.rule for alert in alerts)),
         kind="",
-        subject=about,
-        account=", ".join(sorted({t.alert.subject.account for t, _ in tellings if t.alert.subject.account})),
-        title=f"{about}: {names}",
-        what=f"{len(items)} alerts.",
-        items=items,
+        subject=label(alerts[0], facts) if one_job else _subjects(alerts),
+        account=", ".join(sorted({alert.subject.account for alert in alerts if alert.subject.account})),
+        title=f"{label(alerts[0], facts) if one_job else _subjects(alerts)}: {_counted(alerts)}",
+        what=_sum(alerts, at),
+        sparkline=facts.sparkline if facts and one_job else "",
+        link=facts.link if facts and one_job else "",
+        job_id=ids[0] if one_job else "",
+        items=tuple(_item(*told) for told in sorted(tellings, key=lambda told: -told[0].alert.severity.rank)),
     )
 
 
-def _title(transition: Transition, facts: JobFacts | None) -> str:
-    """Who and what; formats put the severity, or what became of it, before it."""
+def _item(transition: Transition, facts: JobFacts | None) -> Item:
+    return Item(
+        reason=transition.reason,
+        severity=transition.alert.severity,
+        title=title(transition.alert, facts),
+        what=_what(transition),
+        action=jobrows.done(transition),
+        alert_id=transition.alert.id,
+    )
+
+
+def _subjects(alerts: Sequence[Alert]) -> str:
+    """How many of what: `12 jobs`, `3 accounts`, `the watcher`, or a mixture."""
+    counts = Counter(kind for kind, _ in {(alert.subject.kind.value, alert.subject.key) for alert in alerts})
+    names = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items(), reverse=True)]
+    return " and ".join(names)
+
+
+def _counted(alerts: Sequence[Alert]) -> str:
+    """The headlines, the most frequent first, as many as have room; the others as a number."""
+    counts = Counter(headline(alert) for alert in alerts).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
+    shown = [f"{count} × {words}" if count > 1 else words for words, count in counts]
+    while len(", ".join(shown)) > _HEADLINES and len(shown) > 1:
+        shown.pop()
+    left = len(alerts) - sum(count for _, count in counts[: len(shown)])
+    return ", ".join([*shown, f"{left} more"] if left else shown)
+
+
+def _sum(alerts: Sequence[Alert], at: datetime) -> str:
+    counts = Counter(alert.severity for alert in alerts)
+    parts = ", ".join(f"{n} {severity}" for severity, n in sorted(counts.items(), key=lambda found: -found[0].rank))
+    first = min(alert.starts_at for alert in alerts)
+    return f"{len(alerts)} alerts ({parts}), the first {span(at - first)} ago, {clock(first)}."
+
+
+def _what(transition: Transition) -> str:
+    """The rule's sentence; where it is not the news itself, after words that say how it stands now."""
     alert = transition.alert
-    what = alert.rule if not alert.kind or alert.kind == alert.rule else f"{alert.rule} ({alert.kind})"
-    return f"{facts.label if facts else alert.subject.name}: {what}"
-
-
-def _job_facts(transition: Transition, facts: JobFacts | None) -> tuple[tuple[str, str], ...]:
-    alert = transition.alert
-    if alert.subject.kind is not SubjectKind.JOB:
-        where = (("account", alert.subject.account),) if alert.subject.account else ()
-        return (*where, ("since", _time(transition)))
-    rows = [("job", alert.subject.job_id)]
-    if facts is not None:
-        rows += [("restarted from", facts.restarted_from)]
-        rows += [("model", facts.model), ("status", facts.status), ("step", _progress(facts))]
-        rows += [("best eval", _best_eval(facts)), ("price", _dollars(facts.price_nano))]
-    rows += [("began at step", "" if alert.onset is None else str(alert.onset)), ("since", _time(transition))]
-    rows += [("account", alert.subject.account)]
-    return tuple((label, value) for label, value in rows if value)
-
-
-def _once(*rows: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """Each label once: what the rule itself says of it comes first."""
-    found: dict[str, str] = {}
-    for label, value in rows:
-        found.setdefault(label, value)
-    return tuple(found.items())
-
-
-def _time(transition: Transition) -> str:
-    return transition.alert.starts_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _progress(facts: JobFacts) -> str:
-    if facts.step is None:
-        return ""
-    if not facts.total_steps:
-        return f"{facts.step} (plan unknown)"
-    return f"{facts.step} of {facts.total_steps} ({100 * facts.step / facts.total_steps:.0f} %)"
-
-
-def _best_eval(facts: JobFacts) -> str:
-    return "" if facts.best_eval is None else f"{facts.best_eval:.4g} at step {facts.best_eval_step}"
-
-
-def _dollars(nano: int | None) -> str:
-    return "" if not nano else f"${Decimal(nano) / _NANO:.2f} for the whole job, as the API gives it"
+    lasted = span((alert.ends_at or transition.at) - alert.starts_at)
+    match transition.reason:
+        case TransitionReason.RESOLVED:
+            return f"Over after {lasted}. It was: {alert.reason}"
+        case TransitionReason.ENDED:
+            return f"Over after {lasted}: {transition.note}. It was: {alert.reason}"
+        case TransitionReason.REMINDER:
+            return f"This holds for {lasted} now: {alert.reason}"
+        case TransitionReason.ESCALATED:
+            return f"Nobody has acknowledged this for {lasted}: {alert.reason}"
+        case _:
+            return alert.reason

@@ -1,6 +1,7 @@
 """What a message, a route and a page need to know of a job at the moment of a transition: plain and small."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -8,7 +9,9 @@ class JobFacts:
     """A job as it was when something happened. Text is as the API gave it: untrusted.
 
     `price_nano` is in nano-dollars, `last_loss` and `best_eval` in nats where finite, `sparkline` block characters.
-    `cancel` says in a sentence what the cancel policy will do about it, or is empty.
+    `cancel` says in a sentence what the cancel policy will do about it, or is empty. `fresh_at` is when the newest row
+    came in, `best_checkpoint` the step of a saved checkpoint that had the best eval loss, `checkpoint_step` that of the
+    newest.
     """
 
     account: str
@@ -29,6 +32,12 @@ class JobFacts:
     sparkline: str = ""
     link: str = ""
     cancel: str = ""
+    cancel_mode: str = ""
+    vetoed: bool = False
+    running: bool = True
+    seconds_per_step: float | None = None
+    fresh_at: datetime | None = None
+    best_checkpoint: int | None = None
     restarted_from: str = ""
 
     @property

@@ -46,5 +46,7 @@ class Message:
     sparkline: str = ""
     link: str = ""
     alert_id: str = ""
+    job_id: str = ""
+    """The one job that all of it is about, or empty."""
     items: tuple[Item, ...] = ()
     """Set when the message tells of several alerts: then `what` counts them, and each is in here."""

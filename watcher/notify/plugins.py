@@ -18,6 +18,9 @@ from watcher.service.errors import ConfigError
 TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
 """Loggers that write addresses, tokens and bodies, some of them as warnings."""
 
+PICTURE = "curve.png"
+"""The name of the attached file, and in HTML mail its content id."""
+
 _SILENT = logging.CRITICAL + 1
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _MARKUP_ANYWAY = frozenset(
@@ -90,6 +93,8 @@ def _prepared(plugin: Any) -> Any:  # noqa: ANN401 - a NotifyBase
     # Some plug-ins sleep between two sends (mail 5.5 s), Discord's for as long as a header says. A lane is serial and
     # the outbox obeys Retry-After, so no thread has to sleep.
     plugin.throttle = lambda *_args, **_kwargs: None
+    if hasattr(plugin, "inline"):
+        plugin.inline = True  # mail shows the picture in its place, not as a file to open
     return plugin
 
 
@@ -101,6 +106,8 @@ class Style:
     body_format: str
     heading: bool
     limit: int
+    inline: bool
+    """Whether the text may show the attached picture in its place: HTML mail."""
 
 
 def style_of(plugin: Any, scheme: str) -> Style:  # noqa: ANN401 - a NotifyBase
@@ -116,6 +123,7 @@ def style_of(plugin: Any, scheme: str) -> Style:  # noqa: ANN401 - a NotifyBase
         body_format=chosen,
         heading=untitled or (chosen == "markdown" and scheme in _TITLE_IS_MARKUP),
         limit=min(limit, plugin.body_maxlen),
+        inline=chosen == "html" and getattr(plugin, "inline", None) is not None,
     )
 
 
@@ -129,6 +137,21 @@ def _format(plugin: Any, scheme: str) -> str:  # noqa: ANN401 - a NotifyBase
     return str(getattr(resolved, "value", resolved))
 
 
-def body_of(style: Style, message: Message) -> str:
+def body_of(style: Style, message: Message, *, picture: bool) -> str:
     """The message in the plug-in's own format, so that Apprise converts nothing."""
-    return style.render(message, limit=style.limit, heading=style.heading)
+    shown = {"picture": PICTURE} if picture and style.inline else {}
+    return style.render(message, limit=style.limit, heading=style.heading, **shown)
+
+
+def takes_pictures(plugin: Any, scheme: str) -> bool:  # noqa: ANN401 - a NotifyBase
+    """Whether files are attached, and not dropped in silence as by Slack's webhooks."""
+    bot = scheme != "slack" or plugin.mode == "bot"
+    return bool(plugin.attachment_support) and bot
+
+
+def attachment(picture: bytes) -> Any:  # noqa: ANN401 - an AppriseAttachment
+    """A PNG as Apprise takes it."""
+    apprise = load()
+    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415 - see load
+
+    return apprise.AppriseAttachment(AttachMemory(content=picture, name=PICTURE, mimetype="image/png"))  # type: ignore[no-untyped-call]

@@ -90,9 +90,14 @@ class _Builder:
         if target_id not in self._ways:
             self._ways[target_id] = (Lane(f"notify-{scheme_of(url)}-{target_id}"), self._sender(name, index, url))
         lane, send = self._ways[target_id]
-        scheme = send.scheme
         return LaneTarget(
-            target_id=target_id, receiver=name, scheme=scheme, counts=scheme != CONSOLE, lane=lane, send=send
+            target_id=target_id,
+            receiver=name,
+            scheme=send.scheme,
+            counts=send.scheme != CONSOLE,
+            pictures=send.takes_pictures,
+            lane=lane,
+            send=send,
         )
 
     def _sender(self, name: str, index: int, url: str) -> ConsoleSender | PluginSender:

@@ -11,7 +11,7 @@ from watcher.domain import codec
 from watcher.domain.messages import Message
 from watcher.service.errors import DeliveryError, ProviderError, StoreError
 from watcher.service.perform import CancelPerformer
-from watcher.service.ports import Clock, Provider, Receivers, Store, Target, Telemetry, Writes
+from watcher.service.ports import Clock, Pictures, Provider, Receivers, Store, Target, Telemetry, Writes
 from watcher.service.records import Effect, OutboxRow
 from watcher.service.subjects import Faults
 
@@ -45,9 +45,10 @@ class Dispatcher:
         faults: Faults,
         telemetry: Telemetry,
         rng: random.Random,
+        pictures: Pictures | None = None,
         done: Callable[[], None] = lambda: None,
     ) -> None:
-        self.receivers = receivers
+        self.receivers, self.pictures = receivers, pictures
         self._store, self._clock, self._performer, self._provider_of = store, clock, performer, provider_of
         self._faults, self._telemetry, self._rng, self._done = faults, telemetry, rng, done
         self._lanes: dict[str, asyncio.Task[None]] = {}
@@ -114,7 +115,7 @@ class Dispatcher:
             return
         message = codec.decode(Message, row.payload)
         try:
-            await target.deliver(message)
+            await target.deliver(message, await self._picture(message, target))
         except DeliveryError as error:
             await self._not_delivered(row, target, error)
             return
@@ -123,6 +124,11 @@ class Dispatcher:
         await self._record(lambda tx: tx.finish(row.id, self._clock.now()))
         self._faults.over("dead_letter", row.target)
         log.info("notification.delivered", key=row.key, receiver=row.receiver, target=row.target, scheme=target.scheme)
+
+    async def _picture(self, message: Message, target: Target) -> bytes | None:
+        if self.pictures is None or not message.job_id or not target.takes_pictures:
+            return None
+        return await self.pictures.picture(message.account, message.job_id, message.alert_id)
 
     async def _not_delivered(self, row: OutboxRow, target: Target, error: DeliveryError) -> None:
         self._telemetry.notification(row.receiver, error.reason.value)

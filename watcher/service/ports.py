@@ -77,9 +77,10 @@ class Target(Protocol):
     """The kind of service (`slack`, `mailtos`, `console`): safe to show."""
     counts: bool
     """False for the console: a delivery there is no proof that anybody was told."""
+    takes_pictures: bool
 
-    async def deliver(self, message: Message) -> None:
-        """Returns when the service took it.
+    async def deliver(self, message: Message, picture: bytes | None = None) -> None:
+        """Returns when the service took it. `picture` is a PNG, given only to a target that takes pictures.
 
         Raises:
             DeliveryError: it did not.
@@ -95,6 +96,16 @@ class Receivers(Protocol):
     def target(self, target_id: str) -> Target | None: ...
 
     def names(self) -> Sequence[str]: ...
+
+
+class Pictures(Protocol):
+    """Draws what a message tells of."""
+
+    async def picture(self, account: str, job_id: str, alert_id: str) -> bytes | None:
+        """A PNG of the job's curve, or None when there is nothing to draw or it could not be drawn: never an error.
+
+        `alert_id` names the alert that is marked on it; without one, all that fire are.
+        """
 
 
 class Reads(Protocol):

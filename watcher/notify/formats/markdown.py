@@ -3,7 +3,7 @@
 import re
 
 from watcher.domain.messages import Message
-from watcher.notify.formats.parts import BODY_LIMIT, Parts, fit, left_out_note
+from watcher.notify.formats.parts import BODY_LIMIT, Entry, Parts, fit, left_out_note
 
 _ZERO_WIDTH_SPACE = "\u200b"
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#!]|(?<![^\W_])_|_(?![^\W_])")
@@ -41,9 +41,16 @@ def _render(shown: Parts, *, heading: bool) -> str:
     paragraphs = [
         f"**{escape(shown.title)}**" if heading else "",
         escape(shown.what),
-        "\n".join(line for line in evidence if line),
         f"**Action:** {escape(shown.action)}" if shown.action else "",
+        "\n".join(map(_item, shown.items)),
+        "\n".join(line for line in evidence if line),
         f"[Open the job](<{shown.link}>)" if shown.link else "",
         f"id: {escape(shown.key)}",
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def _item(item: Entry) -> str:
+    """One point of a list: services differ in how they show paragraphs inside one."""
+    words = " ".join(escape(part) for part in (item.what, item.action) if part)
+    return f"- **{escape(item.title)}** {words}".rstrip()

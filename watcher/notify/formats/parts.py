@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 from watcher.domain.alerts import TransitionReason
-from watcher.domain.messages import Message
+from watcher.domain.messages import Item, Message
+from watcher.domain.verdicts import Severity
 
-TITLE_LIMIT = 120
+TITLE_LIMIT = 72
+"""What a lock screen shows."""
 BODY_LIMIT = 3500
 ELLIPSIS = "…"
 
@@ -19,12 +21,19 @@ _VALUE_LIMIT = 300
 _SPARKLINE_LIMIT = 80
 _FACTS_LIMIT = 24
 _LINK_LIMIT = 500
+_ITEMS_LIMIT = 100
+_ITEM_LIMIT, _SHORT_ITEM = 400, 160
+"""Length of the sentence of one alert among several, and what it is cut to before any is left out."""
+_EXPLAINED = 3
+"""So many alerts keep their sentence; of the others the titles are worth more."""
 _SHORTEST = 40
 _MARKS = " .-!?x"
 
 PHRASES = {
     TransitionReason.FIRST: "",
     TransitionReason.RESOLVED: "Resolved",
+    TransitionReason.AGAIN: "Again",
+    TransitionReason.PENDING: "Pending",
     TransitionReason.ENDED: "Ended",
     TransitionReason.ALL_CLEAR: "All clear",
     TransitionReason.REMINDER: "Still",
@@ -42,12 +51,23 @@ PHRASES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One alert of several, cleaned as all else."""
+
+    severity: Severity
+    title: str
+    what: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """A message cleaned for display: no control characters and no line breaks inside a part, but not yet escaped."""
 
     title: str
     what: str
     facts: tuple[tuple[str, str], ...]
+    items: tuple[Entry, ...]
     left_out: int
     sparkline: str
     action: str
@@ -56,6 +76,8 @@ class Parts:
 
     def shorter(self) -> "Parts | None":
         """The same with a little less in it: facts go first, from the end; None when nothing is left to drop."""
+        if self.items:
+            return self._fewer_items()
         if self.facts:
             return replace(self, facts=self.facts[:-1], left_out=self.left_out + 1)
         if self.left_out:
@@ -67,6 +89,15 @@ class Parts:
         if self.sparkline or self.link:
             return replace(self, sparkline="", link="")
         return None
+
+    def _fewer_items(self) -> "Parts":
+        if any(len(item.what) > _SHORT_ITEM for item in self.items):
+            return replace(self, items=tuple(replace(item, what=cut(item.what, _SHORT_ITEM)) for item in self.items))
+        last = max((i for i, item in enumerate(self.items) if item.what or item.action), default=0)
+        if last < _EXPLAINED:
+            return replace(self, items=self.items[:-1], left_out=self.left_out + 1)
+        bare = replace(self.items[last], what="", action="")
+        return replace(self, items=(*self.items[:last], bare, *self.items[last + 1 :]))
 
 
 def clean(text: str, limit: int) -> str:
@@ -89,12 +120,17 @@ def cut(text: str, limit: int) -> str:
 
 
 def title(message: Message) -> str:
-    """One line of at most 120 characters. Anything but a first telling starts with what happened."""
+    """One line for a lock screen. It starts with how bad it is, and anything but a first telling with what happened."""
     text = clean(message.title, TITLE_LIMIT)
     phrase = PHRASES[message.reason]
-    if not phrase or text.casefold().startswith(phrase.casefold()):
-        return text
-    return cut(f"{phrase}: {text.removeprefix(f'[{message.severity}] ')}", TITLE_LIMIT)
+    if phrase:
+        return cut(f"{phrase}: {text}", TITLE_LIMIT)
+    return cut(f"{_bracket(message.severity)}{text}", TITLE_LIMIT)
+
+
+def _bracket(severity: Severity) -> str:
+    """Good news and mere notes need no mark."""
+    return "" if severity is Severity.INFO else f"[{severity}] "
 
 
 def parts(message: Message) -> Parts:
@@ -105,11 +141,21 @@ def parts(message: Message) -> Parts:
         title=title(message),
         what=clean(message.what, _WHAT_LIMIT),
         facts=facts[:_FACTS_LIMIT],
-        left_out=len(facts[_FACTS_LIMIT:]),
+        items=tuple(_entry(item) for item in message.items[:_ITEMS_LIMIT]),
+        left_out=len(facts[_FACTS_LIMIT:]) + len(message.items[_ITEMS_LIMIT:]),
         sparkline=_drawing(message.sparkline),
         action=clean(message.action, _ACTION_LIMIT),
         link=safe_link(message.link),
         key=clean(message.key, BODY_LIMIT),
+    )
+
+
+def _entry(item: Item) -> Entry:
+    return Entry(
+        severity=item.severity,
+        title=f"{_bracket(item.severity)}{clean(item.title, TITLE_LIMIT)}",
+        what=clean(item.what, _ITEM_LIMIT),
+        action=clean(item.action, _VALUE_LIMIT),
     )
 
 

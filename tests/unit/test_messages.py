@@ -1,0 +1,217 @@
+"""What people get to read of every rule, every reason and every kind of group; the snapshots are meant to be read."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.told import ACCOUNT, DIVERGED, FACTS, JOB, QUIET, TOLD
+from tests.unit.test_formats import snapshots_as
+from watcher.domain.alerts import Alert, AlertState, Subject, Transition, TransitionReason
+from watcher.domain.compose import compose, compose_many
+from watcher.domain.facts import JobFacts
+from watcher.domain.messages import Message
+from watcher.domain.rule import SubjectKind
+from watcher.domain.rules import RULES
+from watcher.domain.verdicts import Severity
+from watcher.notify.formats import html, markdown, text
+from watcher.notify.formats.parts import title
+
+KEY = "3f9a1c27be040b5d77aa"
+RENDERERS = {"txt": text.render, "md": markdown.render, "html": html.render}
+HOUR = timedelta(hours=1)
+NOTES = {
+    TransitionReason.RESOLVED: "no longer found",
+    TransitionReason.ENDED: "the job has ended and is not followed any more",
+    TransitionReason.WOULD_CANCEL: "Auto-cancel only observes here: with enforce, the job would be cancelled now.",
+    TransitionReason.CANCEL_REFUSED: "Not cancelled: step 172 of 400 is 43 %, outside 50–90 %.",
+    TransitionReason.CANCEL_REQUESTED: "A cancel was requested at step 172.",
+    TransitionReason.CANCELLED: "Cancelled at step 172. 228 of 400 steps were not run.",
+    TransitionReason.CANCEL_OVERTAKEN: "The job ended by itself before the cancel took effect: completed.",
+    TransitionReason.CANCEL_FAILED: "The cancel was requested, but the job still runs. Cancel it by hand.",
+    TransitionReason.CANCEL_VETOED: "Vetoed: the watcher will not cancel this job.",
+    TransitionReason.CANCEL_WITHDRAWN: "The job ended first: completed.",
+}
+
+
+def first(alert: Alert) -> Transition:
+    return Transition(alert=alert, reason=TransitionReason.FIRST, at=alert.starts_at)
+
+
+def told(reason: TransitionReason, alert: Alert = DIVERGED) -> Transition:
+    """An hour after it began."""
+    at = alert.starts_at + HOUR
+    if reason is TransitionReason.FIRST:
+        return first(alert)
+    if reason in (TransitionReason.RESOLVED, TransitionReason.ENDED):
+        alert = replace(alert, state=AlertState.RESOLVED, ends_at=at)
+    return Transition(alert=alert, reason=reason, at=at, note=NOTES.get(reason, ""))
+
+
+def facts_at(transition: Transition) -> JobFacts:
+    facts = FACTS if transition.alert.may_cancel else QUIET
+    return replace(facts, fresh_at=transition.at - timedelta(seconds=12))
+
+
+def failing(count: int, **changes: Any) -> list[tuple[Transition, JobFacts]]:
+    """So many jobs that fail at once."""
+    alert = next(alert for alert, _ in TOLD if (alert.rule, alert.kind) == ("failure", "error"))
+    found = []
+    for n in range(count):
+        job = Subject(kind=SubjectKind.JOB, account="main", job_id=f"ft-{n:04d}")
+        of_job = replace(alert, id=f"{n:012x}", subject=job, **changes)
+        found.append((first(of_job), replace(QUIET, job_id=job.job_id, suffix=f"support_bot_v{n}", status="error")))
+    return found
+
+
+def groups() -> dict[str, Message]:
+    """Messages of several alerts."""
+    now = DIVERGED.starts_at + HOUR
+    of_one_job = [(first(a), QUIET) for a, _ in TOLD if a.rule in ("nan_loss", "gradient")] + [(first(DIVERGED), FACTS)]
+    stalled = next(alert for alert, _ in TOLD if alert.rule == "stall")
+    away = next(alert for alert, _ in TOLD if alert.rule == "provider_unreachable")
+    over = [(told(TransitionReason.RESOLVED, t.alert), facts) for t, facts in failing(3)]
+    mixed = [*failing(2), (first(stalled), QUIET), (first(away), None)]
+    return {
+        "a storm": compose_many(failing(50), KEY, now),
+        "one job": compose_many(of_one_job, KEY, now),
+        "a mixture": compose_many(mixed, KEY, now),
+        "some are over": compose_many(over[:2], KEY, now),
+        "all clear": compose_many(over, KEY, now, clear=True),
+        "reminder": compose_many([(told(TransitionReason.REMINDER, t.alert), f) for t, f in failing(2)], KEY, now),
+        "escalated": compose_many([(told(TransitionReason.ESCALATED, t.alert), f) for t, f in failing(2)], KEY, now),
+    }
+
+
+def written(messages: Iterable[tuple[str, Message]], render: Callable[..., str]) -> str:
+    return "\n\n".join(f"===== {name}\n{render(message, heading=True)}" for name, message in messages) + "\n"
+
+
+@pytest.mark.parametrize("form", RENDERERS)
+def test_every_rule_reads(form: str, snapshot: SnapshotAssertion) -> None:
+    messages = [(f"{a.rule} {a.kind}", compose(first(a), facts, KEY)) for a, facts in TOLD]
+
+    assert written(messages, RENDERERS[form]) == snapshot(extension_class=snapshots_as(form))
+
+
+@pytest.mark.parametrize("form", RENDERERS)
+def test_every_reason_reads(form: str, snapshot: SnapshotAssertion) -> None:
+    transitions = [told(reason) for reason in TransitionReason]
+    messages = [(t.reason.value, compose(t, facts_at(t), KEY)) for t in transitions]
+
+    assert written(messages, RENDERERS[form]) == snapshot(extension_class=snapshots_as(form))
+
+
+@pytest.mark.parametrize("form", RENDERERS)
+def test_every_group_reads(form: str, snapshot: SnapshotAssertion) -> None:
+    assert written(groups().items(), RENDERERS[form]) == snapshot(extension_class=snapshots_as(form))
+
+
+def test_no_rule_is_forgotten() -> None:
+    assert {rule().name for rule in RULES} == {alert.rule for alert, _ in TOLD}
+
+
+def everything() -> list[Message]:
+    singles = [compose(first(alert), facts, KEY) for alert, facts in TOLD]
+    reasons = [compose(told(reason), FACTS, KEY) for reason in TransitionReason]
+    return [*singles, *reasons, *groups().values()]
+
+
+def test_titles_fit_a_lock_screen_whole() -> None:
+    shown = [title(message) for message in everything()]
+
+    assert [words for words in shown if len(words) > 72 or words.endswith("…")] == []
+
+
+def test_no_fact_is_told_twice() -> None:
+    for message in everything():
+        labels = [label for label, _ in message.facts]
+        values = [value for _, value in message.facts if len(value) > 8]
+
+        assert len(labels) == len(set(labels))
+        assert len(values) == len(set(values))
+        assert not [value for value in values if value in message.what]
+
+
+def test_a_storm_counts_what_has_no_room_and_keeps_its_key() -> None:
+    storm = groups()["a storm"]
+    for render in RENDERERS.values():
+        body = render(storm, limit=2000)
+
+        assert len(body) <= 2000
+        assert "… and " in body
+        assert KEY in body.splitlines()[-2 if render is html.render else -1]
+        assert "support_bot_v0" in body
+
+
+def test_the_worst_comes_first() -> None:
+    mixed = groups()["a mixture"]
+
+    assert [item.severity for item in mixed.items] == sorted((i.severity for i in mixed.items), key=lambda s: -s.rank)
+    assert mixed.severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        pytest.param({}, "about $10.41 an hour, $27.70 for the steps left", id="all known"),
+        pytest.param({"price_nano": None}, "unknown (price not known)", id="no price yet"),
+        pytest.param({"seconds_per_step": None}, "unknown (pace not known)", id="no pace yet"),
+        pytest.param({"total_steps": None}, "unknown (plan not known)", id="no plan"),
+    ],
+)
+def test_money_at_stake_is_told_or_said_to_be_unknown(changes: dict[str, Any], shown: str) -> None:
+    message = compose(first(DIVERGED), replace(FACTS, **changes), KEY)
+
+    assert dict(message.facts)["at stake"] == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "label", "shown"),
+    [
+        pytest.param({}, "best checkpoint", "step 80, with the best eval loss", id="the best was saved"),
+        pytest.param({"best_checkpoint": None}, "newest checkpoint", "step 80", id="only the newest is known"),
+        pytest.param(
+            {"best_checkpoint": None, "checkpoint_step": 160}, "newest checkpoint", "step 160, saved after it began",
+            id="spoilt",
+        ),
+        pytest.param(
+            {"checkpoint_step": None, "best_checkpoint": None}, "newest checkpoint", "none saved yet", id="none yet"
+        ),
+    ],
+)  # fmt: skip
+def test_the_checkpoint_to_go_on_from(changes: dict[str, Any], label: str, shown: str) -> None:
+    message = compose(first(DIVERGED), replace(FACTS, **changes), KEY)
+
+    assert dict(message.facts)[label] == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({}, f"watcher veto {JOB.job_id}", id="enforced"),
+        pytest.param({"vetoed": True}, f"watcher veto --lift {JOB.job_id}", id="vetoed already"),
+        pytest.param({"cancel_mode": "off", "cancel": ""}, f"watcher cancel {JOB.job_id}", id="nobody cancels"),
+    ],
+)
+def test_it_says_how_to_keep_the_job(changes: dict[str, Any], words: str) -> None:
+    assert compose(first(DIVERGED), replace(FACTS, **changes), KEY).action.endswith(words)
+
+
+def test_a_job_that_has_ended_offers_no_veto() -> None:
+    assert compose(first(DIVERGED), replace(FACTS, running=False, cancel=""), KEY).action == ""
+
+
+def test_several_alerts_of_one_job_know_it_and_of_many_none() -> None:
+    assert groups()["one job"].job_id == JOB.job_id
+    assert groups()["one job"].link == FACTS.link
+    assert (groups()["a storm"].job_id, groups()["a mixture"].link) == ("", "")
+
+
+def test_an_alert_about_an_account_has_no_picture() -> None:
+    alert = next(alert for alert, _ in TOLD if alert.subject == ACCOUNT)
+
+    assert compose(first(alert), None, KEY).job_id == ""

@@ -1,0 +1,158 @@
+"""The facts below a message's sentence: when, how far, how much money, which checkpoint, and how fresh all that is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from watcher.domain import money
+from watcher.domain.alerts import Alert, Transition, TransitionReason
+from watcher.domain.facts import JobFacts
+from watcher.domain.observations import Status
+from watcher.domain.phrasing import number, span, steps
+from watcher.domain.rule import SubjectKind
+
+Rows = Sequence[tuple[str, str]]
+
+_BEGINS = frozenset({TransitionReason.FIRST, TransitionReason.AGAIN})
+_HOUR = 3600.0
+_REPEATED = 8
+"""A value so long that stands in the sentence already says nothing new."""
+_INNER = frozenset(
+    {"row noise", "noise of an eval", "doubt", "gain still expected", "what", "where", "last reason"}
+    | {"start", "now", "highest level", "rows above", "rows without a usable loss"}
+)
+"""Evidence for whoever looks into a rule, not for whoever is woken up; or it stands in the sentence in other words."""
+_SAME = {
+    "step": ("steps done", "steps"),
+    "best eval": ("best eval loss",),
+    "newest checkpoint": ("checkpoints", "best checkpoint"),
+    "spent so far": ("billed", "who pays"),
+}
+"""What a rule's own evidence says of the same thing under another name."""
+
+
+def rows(transition: Transition, facts: JobFacts | None) -> tuple[tuple[str, str], ...]:
+    """Ordered (label, value) pairs, each label once: what the rule itself says comes first."""
+    alert = transition.alert
+    found = {name: value for name, value in alert.evidence if name not in _INNER}
+    about = _job_rows(transition, facts) if alert.subject.kind is SubjectKind.JOB else _when(transition)
+    for name, value in (*about, ("account", alert.subject.account), ("alert", f"{alert.id} ({alert.rule})")):
+        if name not in found and not any(other in found for other in _SAME.get(name, ())):
+            found[name] = value
+    return tuple((name, value) for name, value in found.items() if value and not _repeated(value, alert.reason))
+
+
+def _repeated(value: str, sentence: str) -> bool:
+    return len(value) >= _REPEATED and value in sentence
+
+
+def moment(at: datetime) -> str:
+    """A moment, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _when(transition: Transition) -> Rows:
+    """Of a condition since when it holds; of something that happened, when it was seen to have."""
+    alert = transition.alert
+    if alert.notice:
+        return (("seen", moment(alert.starts_at)),)
+    ended = (("until", moment(alert.ends_at)),) if alert.ends_at else ()
+    return (("since", moment(alert.starts_at)), *ended)
+
+
+def _job_rows(transition: Transition, facts: JobFacts | None) -> Rows:
+    alert = transition.alert
+    began = ("began at step", "" if alert.onset is None else str(alert.onset))
+    if facts is None:
+        return (*_when(transition), began, ("job", alert.subject.job_id))
+    return (
+        *_when(transition),
+        began,
+        ("step", _progress(facts)),
+        ("best eval", _best_eval(facts)),
+        *_checkpoint(alert, facts),
+        *_costs(facts, over=alert.ends_at is not None),
+        ("data", _freshness(facts, transition.at)),
+        ("model", facts.model),
+        ("job", alert.subject.job_id),
+        ("restarted from", facts.restarted_from),
+    )
+
+
+def _progress(facts: JobFacts) -> str:
+    """How far it is, and what the API says it is doing."""
+    done = "none yet" if facts.step is None else steps(facts.step, facts.total_steps)
+    if facts.step is not None and facts.total_steps:
+        done += f" ({100 * facts.step / facts.total_steps:.0f} %)"
+    return f"{done}, {facts.status}" if facts.status else done
+
+
+def _best_eval(facts: JobFacts) -> str:
+    return "" if facts.best_eval is None else f"{number(facts.best_eval)} at step {facts.best_eval_step}"
+
+
+def _checkpoint(alert: Alert, facts: JobFacts) -> Rows:
+    """The saved checkpoint to go on from."""
+    if facts.step is None or (facts.checkpoint_step is None and not facts.running):
+        return ()
+    if facts.checkpoint_step is None:
+        return (("newest checkpoint", "none saved yet"),)
+    if facts.best_checkpoint is not None:
+        return (("best checkpoint", f"step {facts.best_checkpoint}, with the best eval loss"),)
+    late = alert.onset is not None and facts.checkpoint_step >= alert.onset
+    return (("newest checkpoint", f"step {facts.checkpoint_step}{', saved after it began' if late else ''}"),)
+
+
+def _costs(facts: JobFacts, *, over: bool) -> Rows:
+    """Money, with the assumption it rests on. A job that ended costs what its end says: the rules tell that."""
+    price = money.dollars(facts.price_nano)
+    if facts.step is None or not facts.running:
+        return (("price", money.price_as_given(facts.price_nano)),)
+    spent = money.spent_so_far(price, facts.step, facts.total_steps)
+    so_far = "unknown" if spent is None else f"about {money.show(spent)} of {money.show(price)}, {money.BY_STEPS}"
+    stake = (("at stake", _at_stake(facts)),) if facts.status == Status.RUNNING and not over else ()
+    return (*stake, ("spent so far", so_far))
+
+
+def _at_stake(facts: JobFacts) -> str:
+    price, pace = money.dollars(facts.price_nano), facts.seconds_per_step
+    if price is None or not pace or not facts.total_steps:
+        missing = "price" if price is None else "pace" if not pace else "plan"
+        return f"unknown ({missing} not known)"
+    a_step = money.spent_so_far(price, 1, facts.total_steps)
+    hourly = None if a_step is None else a_step * Decimal(_HOUR / pace)
+    left = money.unused(price, facts.step, facts.total_steps)
+    return f"about {money.show(hourly)} an hour, {money.show(left)} for the steps left"
+
+
+def _freshness(facts: JobFacts, now: datetime) -> str:
+    """How old the newest row was, so that people know on what the sentence rests."""
+    if facts.fresh_at is None or not facts.running:
+        return ""
+    return f"the newest row is {span(now - facts.fresh_at)} old"
+
+
+def hint(transition: Transition, facts: JobFacts | None) -> str:
+    """What the watcher did or will do, and how to stop it."""
+    alert = transition.alert
+    if transition.reason in (TransitionReason.REMINDER, TransitionReason.ESCALATED):
+        return f"To stop reminders: watcher ack {alert.id}"
+    if transition.note or transition.reason not in _BEGINS or facts is None:
+        return done(transition)
+    return " ".join(part for part in (facts.cancel, _veto(alert, facts)) if part)
+
+
+def done(transition: Transition) -> str:
+    """What became of a cancel; why an alert is over is told elsewhere."""
+    return "" if transition.reason in (TransitionReason.RESOLVED, TransitionReason.ENDED) else transition.note
+
+
+def _veto(alert: Alert, facts: JobFacts) -> str:
+    """How to keep the job, where it may be cancelled."""
+    if not alert.may_cancel or not facts.running:
+        return ""
+    if facts.vetoed:
+        return f"Cancels of this job are vetoed; to lift that: watcher veto --lift {facts.job_id}"
+    if facts.cancel_mode == "enforce":
+        return f"A cancel may follow; to keep the job: watcher veto {facts.job_id}"
+    return f"Nothing is cancelled by itself here; to cancel: watcher cancel {facts.job_id}"
