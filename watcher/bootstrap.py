@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,9 +31,10 @@ from watcher.service.drill import Drill, with_drills
 from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
 from watcher.service.parked import requeue
+from watcher.service.people import ack_asked, expire_asked, silence_asked
 from watcher.service.perform import CancelPerformer
 from watcher.service.pictures import JobPictures
-from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry
+from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry, Writes
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
@@ -237,6 +239,7 @@ def account_config(settings: Settings, account: Account) -> AccountConfig:
             name=selection.name,
             rules=settings.rules_for(selection),
             policy=settings.cancel_policy(selection),
+            lives=settings.lives(),
         )
         for selection in settings.jobs
     }
@@ -316,4 +319,18 @@ def handlers(app: App) -> dict[str, Handler]:
             return await drill_of(app, push).run(None if name is None else str(name), float(request["timeout"]))
 
     drilling = asyncio.Lock()
-    return {"veto": veto, "cancel": cancel, "retry": retry, "drill": drill}
+    return {"veto": veto, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}
+
+
+def _of_people(app: App) -> dict[str, Handler]:
+    """What changes who is told: each is one write, after which the router looks again."""
+
+    def handler(work: Callable[[Writes, Mapping[str, Any], datetime], dict[str, Any]]) -> Handler:
+        async def handle(request: Mapping[str, Any]) -> dict[str, Any]:
+            answer = await app.store.write(lambda tx: work(tx, request, app.clock.now()))
+            app.wake.set()
+            return answer
+
+        return handle
+
+    return {"silence": handler(silence_asked), "expire": handler(expire_asked), "ack": handler(ack_asked)}

@@ -10,7 +10,22 @@ import typer
 import typer.exceptions
 
 from watcher import __version__, logs
-from watcher.cli import acts, demo, drilling, ending, lists, looks, outbox, replaying, running, simulating, starting
+from watcher.cli import (
+    acts,
+    demo,
+    drilling,
+    ending,
+    explaining,
+    lists,
+    looks,
+    outbox,
+    replaying,
+    routing,
+    running,
+    silencing,
+    simulating,
+    starting,
+)
 from watcher.service.errors import ConfigError, SchemaTooNewError, StateInUseError, WatcherError
 
 OK, FAILED, BAD_INPUT, REFUSED, FORCED = 0, 1, 2, 4, 130
@@ -45,7 +60,9 @@ def _root(
     pass
 
 
-for part in (starting, running, looks, lists, acts, ending, outbox, drilling, replaying, simulating, demo):
+PARTS = (starting, running, looks, explaining, lists, acts, silencing, ending, routing, outbox, drilling, replaying,
+         simulating, demo)  # fmt: skip
+for part in PARTS:
     part.register(app)
 
 

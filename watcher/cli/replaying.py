@@ -16,10 +16,8 @@ from watcher.cli.common import ConfigOption, Format, FormatOption, print_json, s
 from watcher.cli.plotting import Plots
 from watcher.cli.recordings import read_recordings
 from watcher.domain.cancel_policy import CancelPolicy
-from watcher.domain.observations import EvalRow, TrainRow
-from watcher.domain.replay import Replay, replay
+from watcher.domain.replay import Replay, judged_by_rows, replay
 from watcher.domain.rule import Rule
-from watcher.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +41,7 @@ def replay_files(
     --format json, one JSON object a run in input order.
     """
     settings = settings_of(config, offline=True)
-    rules, policy = _rules(settings), settings.cancel_policy(settings.jobs[0])
+    rules, policy = judged_by_rows(settings.rules_for(settings.jobs[0])), settings.cancel_policy(settings.jobs[0])
     plots = Plots(plot) if plot is not None else None
     lines = []
     with _progress(format) as tell:
@@ -61,13 +59,6 @@ def replay_files(
     for failure in failures:
         typer.echo(failure, err=True)
     return 1 if failures else 0
-
-
-def _rules(settings: Settings) -> tuple[Rule, ...]:
-    """The rules that rows alone can set off: a recording holds nothing else."""
-    return tuple(
-        rule for rule in settings.rules_for(settings.jobs[0]) if not rule.timed and {TrainRow, EvalRow} & set(rule.sees)
-    )
 
 
 def _replays(files: list[Path], rules: tuple[Rule, ...], policy: CancelPolicy) -> Iterator[Replay]:

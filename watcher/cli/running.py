@@ -14,6 +14,7 @@ import structlog
 import typer
 
 from watcher import bootstrap, logs
+from watcher.cli import ruletesting
 from watcher.cli.common import (
     ConfigOption,
     Format,
@@ -35,7 +36,7 @@ from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
 from watcher.notify.receivers import build_receivers
 from watcher.reloading import Reloading
-from watcher.service.errors import ProviderError
+from watcher.service.errors import ConfigError, ProviderError
 from watcher.service.ports import Clock
 from watcher.service.status import job_views
 from watcher.settings import Settings, effective
@@ -221,16 +222,29 @@ def _print_once(result: dict[str, Any]) -> None:
     typer.echo(f"delivered {result['delivered']}, still due {result['due']}")
 
 
-def check(config: ConfigOption = None) -> int:
+def check(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE…]", help="More files for --rules.")] = None,
+    config: ConfigOption = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option("--rules", metavar="FILE", help="Only run the rule tests of this file.")
+    ] = None,
+) -> int:
     """Validate the configuration as far as that is possible without the network, and print what is in force.
 
-    Exit code 2 names file, key, value and what was expected.
+    The rule tests that it names (`rule_tests`) are run; with --rules only those of the given files, for which no key is
+    needed. Exit code 2 names file, key, value and what was expected; 1: a rule test failed.
     """
+    if rules:
+        return 0 if ruletesting.passed(settings_of(config, offline=True), [*rules, *(files or ())]) else 1
+    if files:
+        raise ConfigError(f"check: {files[0]}: expected --rules before files of rule tests")
     settings = settings_of(config)
     urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
     with contextlib.closing(build_receivers(urls, key=b"check", console=sys.stdout)) as receivers:
         routing = settings.routing()
         receivers.require(name for route in routing.routes for name in route.receivers)
     typer.echo(effective(settings))
+    if not ruletesting.passed(settings, ruletesting.beside(config, settings.rule_tests), err=True):
+        return 1
     typer.echo("ok", err=True)
     return 0

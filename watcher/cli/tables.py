@@ -29,11 +29,16 @@ def alert_table(found: list[Json], names: Mapping[str, str] | None) -> Table:
             moment(alert["starts_at"]),
             *(known if names is not None else []),
             Text(drawing.title(alert), drawing.SEVERITY.get(alert["severity"], "")),
-            "noted" if alert["notice"] else alert["state"],
+            _state(alert),
             "" if alert["step"] is None else str(alert["step"]),
             Text(drawing.sentence(alert["reason"])),
         )
     return table
+
+
+def _state(alert: Json) -> str:
+    state = "noted" if alert["notice"] else str(alert["state"])
+    return f"{state}, {drawing.sentence(alert['acknowledged_by'])} has it" if alert["acknowledged_by"] else state
 
 
 def proposal_table(found: list[Json]) -> Table:

@@ -6,13 +6,15 @@ end or somebody acknowledges them, and go to another receiver when nobody does i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from watcher.domain.alerts import TransitionReason
 from watcher.domain.muting import Muted
 
+_BEGINS = frozenset({TransitionReason.FIRST, TransitionReason.AGAIN})
 _ENDS = frozenset({TransitionReason.RESOLVED, TransitionReason.ENDED})
+_ACKNOWLEDGED = "acknowledged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,11 @@ class Timing:
 
 @dataclass(slots=True, kw_only=True)
 class Member:
-    """One alert in a group: `news` are transitions not told yet, oldest first; `told_at` is when its firing was."""
+    """One alert in a group.
+
+    `news` are transitions not told yet, oldest first; `told_at` is when its firing was told and `last_at` when that was
+    said the last time; `muted` is why it was held back or not repeated, as noted last.
+    """
 
     alert_id: str
     labels: dict[str, str]
@@ -35,8 +41,14 @@ class Member:
     firing: bool = True
     news: list[tuple[int, TransitionReason]] = field(default_factory=list)
     told_at: datetime | None = None
+    last_at: datetime | None = None
     escalated: bool = False
     muted: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether people know of it and it still holds."""
+        return self.firing and not self.notice and self.told_at is not None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,14 +62,24 @@ class Group:
     flush_at: datetime | None = None
     told_at: datetime | None = None
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something waits to be told that nothing holds back."""
+        return any(member.news and not member.muted for member in self.members.values())
+
+
+Item = tuple[int | None, str, TransitionReason]
+"""Transition id or None for a reminder, alert id, reason."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """What is to be told now: (transition id or None for a reminder, alert id, reason) in order."""
+    """What is to be told now, in order. `clear` says that nothing is left that the receiver was told of together."""
 
     receiver: str
     group: str
-    items: tuple[tuple[int | None, str, TransitionReason], ...]
+    items: tuple[Item, ...]
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +107,10 @@ def add_news(
     """A transition of an alert of this group is to be told."""
     known = group.members.setdefault(member.alert_id, member)
     known.labels, known.notice = member.labels, member.notice
-    known.firing = reason not in _ENDS if reason in _ENDS | {TransitionReason.FIRST} else known.firing
+    known.firing = reason not in _ENDS if reason in _ENDS | _BEGINS else known.firing
     known.news.append((transition_id, reason))
     due = now + timing.group_wait if group.told_at is None else max(now, group.told_at + timing.group_interval)
-    if reason not in (TransitionReason.FIRST, *_ENDS):
+    if reason not in _BEGINS | _ENDS:
         due = now  # what became of a cancel is not held up
     group.flush_at = due if group.flush_at is None else min(group.flush_at, due)
 
@@ -103,121 +125,160 @@ def flush(
     escalate_to: str = "",
 ) -> Flush:
     """Tell what is due of a group, and set its next time; members that are over are let go."""
-    result = Flush()
-    items = _news(group, now, muted, result)
-    told = {alert for _, alert, _ in items}
-    items += _reminders(group, timing, now=now, acknowledged=acknowledged, muted=muted, result=result, told=told)
-    if items:
-        group.told_at = now
-        result.tellings += _by_reason(group, items)
-    _escalate(group, timing, now=now, acknowledged=acknowledged, to=escalate_to, result=result)
-    group.members = {key: m for key, m in group.members.items() if m.news or (m.firing and not m.notice)}
-    group.flush_at = _next(group, timing, now, escalate_to)
-    return result
+    return _Flushing(group, timing, now, muted, acknowledged, escalate_to).work()
 
 
-Item = tuple[int | None, str, TransitionReason]
+@dataclass(slots=True)
+class _Flushing:
+    """One flush of one group. `looks` are the times at which something of it must be looked at again."""
 
+    group: Group
+    timing: Timing
+    now: datetime
+    muted: Callable[[Member], Muted | None]
+    acknowledged: Callable[[str], bool]
+    escalate_to: str
+    result: Flush = field(default_factory=Flush)
+    looks: list[datetime] = field(default_factory=list)
 
-def _news(group: Group, now: datetime, muted: Callable[[Member], Muted | None], result: Flush) -> list[Item]:
-    items = list[Item]()
-    for member in group.members.values():
-        if not member.news:
-            continue
-        why = muted(member)
-        if why is not None and member.told_at is None:
-            _hold(group, member, why, now, result)
-            continue
-        for transition_id, reason in member.news:
-            items.append((transition_id, member.alert_id, reason))
-            result.decisions.append(_decision(group, member, now, f"told: {reason}"))
-            if reason is TransitionReason.FIRST:
-                member.told_at = now
-        member.news, member.muted = [], ""
-    return items
+    def work(self) -> Flush:
+        own, elsewhere = self._news()
+        own += self._reminders()
+        elsewhere += self._escalations()
+        if own:
+            self.group.told_at = self.now
+        self._tell(self.group.receiver, own)
+        self._tell(self.escalate_to, elsewhere)
+        members = self.group.members
+        self.group.members = {key: m for key, m in members.items() if m.news or (m.firing and not m.notice)}
+        self.group.flush_at = min(self.looks, default=None)
+        return self.result
 
+    def _news(self) -> tuple[list[Item], list[Item]]:
+        """What happened: for the receiver, and for the one to whom it was escalated before."""
+        own, elsewhere = list[Item](), list[Item]()
+        for member in self.group.members.values():
+            if not member.news or self._is_held(member):
+                continue
+            items: list[Item] = [(number, member.alert_id, reason) for number, reason in member.news]
+            for _, _, reason in items:
+                self._note(member, f"told: {reason}")
+            own += items
+            if member.escalated:
+                elsewhere += items
+                for _, _, reason in items:
+                    self._note(member, f"told: {reason}", to=self.escalate_to)
+            told = {reason for _, _, reason in items} - _ENDS
+            if told and (member.told_at is None or TransitionReason.FIRST in told):
+                member.told_at = member.last_at = self.now
+            member.news, member.muted = [], ""
+        return own, elsewhere
 
-def _by_reason(group: Group, items: Sequence[Item]) -> list[Telling]:
-    """What began and what ended are told apart, so that a title can say which it is."""
-    found: dict[TransitionReason, list[Item]] = {}
-    for item in items:
-        found.setdefault(item[2], []).append(item)
-    return [Telling(receiver=group.receiver, group=group.key, items=tuple(of_one)) for of_one in found.values()]
+    def _is_held(self, member: Member) -> bool:
+        """A muted alert waits; one that began and ended unseen is let go, since there is nothing left to tell.
 
+        What people were told of once is told to its end, whatever mutes it meanwhile.
+        """
+        if member.told_at is not None:
+            return False
+        if not member.firing and member.muted:
+            return self._let_go(member, "held back until it was over", "")
+        why = self.muted(member)
+        if why is None:
+            return False
+        if not member.firing:
+            return self._let_go(member, why.how, why.why)
+        self._hold(member, why, "held")
+        return True
 
-def _hold(group: Group, member: Member, why: Muted, now: datetime, result: Flush) -> None:
-    """A muted alert waits; one that began and ended unseen is let go, since there is nothing left to tell."""
-    if not member.firing:
+    def _let_go(self, member: Member, how: str, why: str) -> bool:
         member.news = []
-        result.decisions.append(_decision(group, member, now, f"never told: {why.how}", why.why))
-    elif member.muted != why.why:
-        member.muted = why.why
-        result.decisions.append(_decision(group, member, now, f"held: {why.how}", why.why))
+        self._note(member, f"never told: {how}", why or member.muted)
+        return True
+
+    def _hold(self, member: Member, why: Muted, what: str) -> None:
+        """Look again soon, and no later than the end of a silence; each reason is noted once."""
+        soon = self.now + self.timing.group_interval
+        self.looks.append(soon if why.until is None else min(soon, why.until))
+        if member.muted != why.why:
+            member.muted = why.why
+            self._note(member, f"{what}: {why.how}", why.why)
+
+    def _reminders(self) -> list[Item]:
+        """What still fires, once it was not told for the repeat interval."""
+        interval = self.timing.repeat_interval
+        if interval is None:
+            return []
+        items, told = list[Item](), list[datetime]()
+        waiting = [
+            (m, m.last_at) for m in self._on() if m.last_at is not None and not self._is_acknowledged(m, interval)
+        ]
+        is_due = _due([at for _, at in waiting], interval) <= self.now
+        for member, last_at in waiting:
+            why = self.muted(member) if is_due and last_at + interval <= self.now else None
+            if why is not None:
+                self._hold(member, why, "not repeated")
+                continue
+            if is_due and last_at + interval <= self.now:
+                member.last_at, member.muted = self.now, ""
+                items.append((None, member.alert_id, TransitionReason.REMINDER))
+                self._note(member, "told: reminder")
+            told.append(member.last_at or last_at)
+        if told:
+            self.looks.append(_due(told, interval))
+        return items
+
+    def _escalations(self) -> list[Item]:
+        """What nobody acknowledged in time; muted, it waits."""
+        after, items = self.timing.escalate_after, list[Item]()
+        for member in self._on() if after is not None and self.escalate_to else ():
+            if member.escalated or member.told_at is None or after is None or self.acknowledged(member.alert_id):
+                continue
+            if member.told_at + after > self.now:
+                self.looks.append(member.told_at + after)
+            elif (why := self.muted(member)) is not None:
+                self._hold(member, why, "not escalated")
+            else:
+                member.escalated = True
+                items.append((None, member.alert_id, TransitionReason.ESCALATED))
+                self._note(member, "told: escalated", to=self.escalate_to)
+        return items
+
+    def _on(self) -> list[Member]:
+        return [member for member in self.group.members.values() if member.is_on]
+
+    def _is_acknowledged(self, member: Member, interval: timedelta) -> bool:
+        if not self.acknowledged(member.alert_id):
+            return False
+        if member.muted != _ACKNOWLEDGED and member.last_at is not None:
+            if member.last_at + interval > self.now:
+                self.looks.append(member.last_at + interval)
+            else:
+                member.muted = _ACKNOWLEDGED
+                self._note(member, f"not repeated: {_ACKNOWLEDGED}")
+        return True
+
+    def _tell(self, receiver: str, items: Sequence[Item]) -> None:
+        """What began and what ended are told apart, so that a title can say which it is."""
+        found: dict[TransitionReason, list[Item]] = {}
+        for item in items:
+            found.setdefault(item[2], []).append(item)
+        for reason, of_one in found.items():
+            clear = reason is TransitionReason.RESOLVED and not self._on()
+            self.result.tellings.append(
+                Telling(receiver=receiver, group=self.group.key, items=tuple(of_one), clear=clear)
+            )
+
+    def _note(self, member: Member, what: str, why: str = "", *, to: str = "") -> None:
+        receiver = to or self.group.receiver
+        self.result.decisions.append(
+            Decision(alert_id=member.alert_id, receiver=receiver, at=self.now, what=what, why=why)
+        )
 
 
-def _reminders(
-    group: Group,
-    timing: Timing,
-    *,
-    now: datetime,
-    acknowledged: Callable[[str], bool],
-    muted: Callable[[Member], Muted | None],
-    result: Flush,
-    told: set[str],
-) -> list[Item]:
-    """All that still fires, once the repeat interval has passed since the group was told."""
-    if timing.repeat_interval is None or group.told_at is None or now - group.told_at < timing.repeat_interval:
-        return []
-    items = list[Item]()
-    for member in group.members.values():
-        if not _is_on(member) or member.alert_id in told:
-            continue
-        if acknowledged(member.alert_id):
-            result.decisions.append(_decision(group, member, now, "not repeated: acknowledged"))
-        elif muted(member) is None:
-            items.append((None, member.alert_id, TransitionReason.REMINDER))
-            result.decisions.append(_decision(group, member, now, "told: reminder"))
-    if not items:
-        group.told_at = now  # the interval begins anew, so that a silenced group is not asked every second
-    return items
-
-
-def _escalate(
-    group: Group, timing: Timing, *, now: datetime, acknowledged: Callable[[str], bool], to: str, result: Flush
-) -> None:
-    if timing.escalate_after is None or not to:
-        return
-    items = list[Item]()
-    for member in group.members.values():
-        late = member.told_at is not None and now - member.told_at >= timing.escalate_after
-        if not _is_on(member) or not late or member.escalated:
-            continue
-        member.escalated = True
-        if not acknowledged(member.alert_id):
-            items.append((None, member.alert_id, TransitionReason.ESCALATED))
-            result.decisions.append(replace(_decision(group, member, now, "told: escalated"), receiver=to))
-    if items:
-        result.tellings.append(Telling(receiver=to, group=group.key, items=tuple(items)))
-
-
-def _is_on(member: Member) -> bool:
-    return member.firing and not member.notice and member.told_at is not None
-
-
-def _next(group: Group, timing: Timing, now: datetime, escalate_to: str) -> datetime | None:
-    times = list[datetime]()
-    if any(m.news for m in group.members.values()):
-        times.append(now + timing.group_interval)  # held: look again whether the reason is over
-    on = [m for m in group.members.values() if _is_on(m)]
-    if on and timing.repeat_interval is not None and group.told_at is not None:
-        times.append(group.told_at + timing.repeat_interval)
-    if timing.escalate_after is not None and escalate_to:
-        times += [m.told_at + timing.escalate_after for m in on if m.told_at and not m.escalated]
-    return min(times, default=None)
-
-
-def _decision(group: Group, member: Member, now: datetime, what: str, why: str = "") -> Decision:
-    return Decision(alert_id=member.alert_id, receiver=group.receiver, at=now, what=what, why=why)
+def _due(last: Sequence[datetime], interval: timedelta) -> datetime:
+    """When alerts that were told last at these times are told again: together, but none waits half an interval more."""
+    return min(max(last), min(last) + interval / 2) + interval if last else datetime.max.replace(tzinfo=UTC)
 
 
 def storm(tellings: Sequence[Telling], most: int) -> list[Telling]:
@@ -231,5 +292,6 @@ def storm(tellings: Sequence[Telling], most: int) -> list[Telling]:
             merged += of_one
         else:
             items = tuple(item for telling in of_one for item in telling.items)
-            merged.append(Telling(receiver=receiver, group="storm", items=items))
+            clear = all(telling.clear for telling in of_one)
+            merged.append(Telling(receiver=receiver, group="storm", items=items, clear=clear))
     return merged

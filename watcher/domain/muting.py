@@ -36,9 +36,11 @@ class Inhibition:
     equal: tuple[str, ...]
 
     def mutes(self, target: Labels, source: Labels) -> bool:
+        """Two alerts that each are source and target would mute each other, and nobody would know of either."""
         return (
             all_match(self.target, target)
             and all_match(self.source, source)
+            and not (all_match(self.source, target) and all_match(self.target, source))
             and all(target.get(label, "") == source.get(label, "") for label in self.equal)
         )
 
@@ -89,10 +91,11 @@ class MuteTime:
 
 @dataclass(frozen=True, slots=True)
 class Muted:
-    """One reason not to tell: the kind of muting, and a sentence about it."""
+    """One reason not to tell: the kind of muting, a sentence about it, and when it ends where that is known."""
 
     how: str
     why: str
+    until: datetime | None = None
 
 
 def muted_by(
@@ -104,13 +107,14 @@ def muted_by(
     mute_times: Iterable[MuteTime],
     now: datetime,
 ) -> Muted | None:
-    """The first reason why an alert with these labels is not told now, or None."""
+    """The first reason why an alert with these labels is not told now, or None; `firing` is what else fires."""
     for silence in silences:
         if silence.holds(now) and all_match(silence.matchers, labels):
             until = silence.ends_at.strftime("%Y-%m-%d %H:%M UTC")
-            return Muted("silence", f"silence {silence.id} by {silence.author} until {until}: {silence.comment}")
+            why = f"silence {silence.id} by {silence.author} until {until}: {silence.comment}"
+            return Muted("silence", why, silence.ends_at)
     for source in firing:
-        if any(inhibition.mutes(labels, source) for inhibition in inhibitions) and source != labels:
+        if any(inhibition.mutes(labels, source) for inhibition in inhibitions):
             return Muted("inhibition", f"{source.get('rule')} fires on {source.get('job') or source.get('account')}")
     for mute in mute_times:
         if mute.holds(now):

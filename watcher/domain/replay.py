@@ -77,6 +77,11 @@ def _attempts(rows: Sequence[Row]) -> list[int]:
     return attempts
 
 
+def judged_by_rows(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules that rows alone can set off: a recording holds nothing else."""
+    return tuple(rule for rule in rules if not rule.timed and {TrainRow, EvalRow} & set(rule.sees))
+
+
 def replay(recording: Recording, rules: Sequence[Rule], policy: CancelPolicy | None = None) -> Replay:
     """Fold a recording row by row. Rows get the order they have as their time."""
     policy = policy or CancelPolicy()

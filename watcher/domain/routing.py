@@ -9,7 +9,7 @@ from watcher.domain.groups import Timing
 from watcher.domain.matching import Matcher, all_match
 from watcher.domain.muting import DEFAULT_INHIBITIONS, Inhibition, MuteTime
 
-SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED, TransitionReason.ENDED})
+SILENT_REASONS = frozenset({TransitionReason.CANCEL_REQUESTED, TransitionReason.ENDED, TransitionReason.PENDING})
 """Kept in the history, told to nobody: the outcome of a cancel follows within a sweep or two, and an end is no news."""
 
 
@@ -37,6 +37,12 @@ class Routing:
     routes: tuple[Route, ...]
     inhibitions: tuple[Inhibition, ...] = DEFAULT_INHIBITIONS
     storm: int = 10
+
+    @property
+    def inhibits_by_facts(self) -> bool:
+        """Whether an inhibition looks at more than an alert says of itself."""
+        asked = {m.label for i in self.inhibitions for m in i.source} | {e for i in self.inhibitions for e in i.equal}
+        return bool(asked & {"selection", "model", "suffix", "owner"})
 
 
 def labels(alert: Alert, facts: JobFacts | None) -> dict[str, str]:

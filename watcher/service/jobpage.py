@@ -42,7 +42,7 @@ def page_view(
     alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_EVERYTHING))
     seen = [o for _, o in reads.observations(key)]
     rows, log = rows_of(seen), events_of(seen)
-    view = job_view(record, alerts)
+    view = job_view(record, alerts, reads.acks())
     for shown in view["alerts"]:
         shown["cancel"] = _cancel_words(reads, shown["id"])
     return view | {

@@ -164,6 +164,12 @@ class Reads(Protocol):
 
     def ack(self, alert_id: str) -> Ack | None: ...
 
+    def acks(self) -> dict[str, Ack]:
+        """All of them, by alert."""
+
+    def effects(self, key: str) -> list[OutboxRow]:
+        """The outbox row of a key, and those that replaced it when its target was gone; oldest first."""
+
     def decisions(self, alert_id: str) -> list[tuple[Decision, str]]:
         """Why an alert was told or not, oldest first, each with the key of the outbox row it made, or nothing."""
 

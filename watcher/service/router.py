@@ -1,12 +1,13 @@
 """From transitions to outbox rows: who is told what and when, decided and marked in one transaction."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 
 from watcher.domain import codec
-from watcher.domain.alerts import Transition
+from watcher.domain.alerts import Alert, AlertState, Transition
 from watcher.domain.compose import compose, compose_many, message_key
 from watcher.domain.facts import JobFacts
 from watcher.domain.groups import Decision, Group, Item, Member, Telling, add_news, flush, storm
@@ -52,23 +53,23 @@ class Router:
 
 
 def _waits(reads: Reads, now: datetime, hurry: bool) -> bool:  # noqa: FBT001
-    return bool(reads.unconsumed(1)) or bool(reads.groups_due(now)) or (hurry and any(map(_has_news, reads.groups())))
-
-
-def _has_news(group: Group) -> bool:
-    return any(member.news and not member.muted for member in group.members.values())
+    return (
+        bool(reads.unconsumed(1))
+        or bool(reads.groups_due(now))
+        or (hurry and any(group.has_news for group in reads.groups()))
+    )
 
 
 class _Run:
     """One transaction of the router."""
 
     def __init__(self, router: Router, tx: Writes, now: datetime, *, hurry: bool) -> None:
-        self._hurry = hurry
+        self._hurry, self._hurried = hurry, set[str]()
         self._routing, self._receivers, self._tx, self._now = router.routing, router.receivers, tx, now
         self._stored: dict[int, StoredTransition] = {}
         self._groups: dict[str, Group] = {}
         self._silences = tx.silences(now)
-        self._firing: list[dict[str, str]] | None = None
+        self._firing: dict[str, dict[str, str]] | None = None
         self._decided: list[Decision] = []
 
     def work(self) -> tuple[int, int]:
@@ -80,11 +81,25 @@ class _Run:
         self._tx.consume([stored.id for stored in waiting], self._now)
         due = self._tx.groups_due(self._now)
         if self._hurry:
-            due += [group for group in self._tx.groups() if _has_news(group)]
+            due += [group for group in self._tx.groups() if group.has_news]
         for group in due:
             self._groups.setdefault(group.key, group)
+        self._hurried = self._stormy()
         made = self._send(self._flush())
         return len(waiting), made
+
+    def _stormy(self) -> set[str]:
+        """Receivers with more news due at once than they get messages: what waits for them joins the one message."""
+        due = Counter(g.receiver for g in self._groups.values() if g.has_news and self._is_due(g))
+        stormy = {receiver for receiver, count in due.items() if count > self._routing.storm}
+        if stormy:
+            for group in self._tx.groups():
+                if group.receiver in stormy and group.has_news:
+                    self._groups.setdefault(group.key, group)
+        return stormy
+
+    def _is_due(self, group: Group) -> bool:
+        return group.flush_at is not None and group.flush_at <= self._now
 
     def _address(self, stored: StoredTransition) -> None:
         """Put a transition into the group of each receiver that is to be told of it."""
@@ -140,8 +155,9 @@ class _Run:
             # A reload may have fewer routes: the last one takes what no other does.
             group.route = min(group.route, len(self._routing.routes) - 1)
             route = self._routing.routes[group.route]
-            due = group.flush_at is not None and group.flush_at <= self._now
-            if due or (self._hurry and _has_news(group)):
+            hurried = self._hurry or group.receiver in self._hurried
+            if self._is_due(group) or (hurried and group.has_news):
+                self._let_go_unseen(group)
                 result = flush(
                     group,
                     route.timing,
@@ -159,29 +175,44 @@ class _Run:
         self._decided = decisions
         return storm(tellings, self._routing.storm)
 
+    def _let_go_unseen(self, group: Group) -> None:
+        """An end goes where the labels of today lead: after a reload or another label, that may be another group."""
+        for member in group.members.values():
+            if member.firing and not member.news and not member.notice:
+                alert = self._tx.alert(member.alert_id)
+                member.firing = alert is not None and alert.state is AlertState.FIRING
+
     def _muted(self, member: Member, place: int) -> Muted | None:
         if self._firing is None:
             firing = self._tx.alerts(AlertQuery(firing_only=True, limit=_ALL))
-            self._firing = [labels(alert, None) for alert in firing]
+            self._firing = {alert.id: labels(alert, self._newest_facts(alert)) for alert in firing}
         return muted_by(
             member.labels,
             silences=self._silences,
             inhibitions=self._routing.inhibitions,
-            firing=self._firing,
+            firing=(seen for alert_id, seen in self._firing.items() if alert_id != member.alert_id),
             mute_times=self._routing.routes[place].mute_times,
             now=self._now,
         )
 
+    def _newest_facts(self, alert: Alert) -> JobFacts | None:
+        """Read only where an inhibition asks for more of the job than its id."""
+        if not self._routing.inhibits_by_facts:
+            return None
+        history = self._tx.transitions(alert.id)
+        return _facts(history[-1]) if history else None
+
     # --- outbox rows ---
 
     def _send(self, tellings: Sequence[Telling]) -> int:
-        effects, keys = list[NewEffect](), dict[tuple[str, str], str]()
+        effects, keys = list[NewEffect](), dict[tuple[str, str, str], list[str]]()
         for telling in tellings:
             targets = self._targets(telling)
             told = [t for t in (self._told(item) for item in telling.items) if t is not None]
             for target in targets if told else ():
                 key = message_key(telling.group, self._now.isoformat(), telling.items, target)
-                keys |= {(alert_id, telling.receiver): key for _, alert_id, _ in telling.items}
+                for _, alert_id, reason in telling.items:
+                    keys.setdefault((alert_id, telling.receiver, f"told: {reason}"), []).append(key)
                 effects.append(
                     NewEffect(
                         key=key,
@@ -189,11 +220,13 @@ class _Run:
                         lane=target,
                         receiver=telling.receiver,
                         target=target,
-                        payload=codec.encode(self._message(told, key)),
+                        payload=codec.encode(self._message(told, key, clear=telling.clear)),
                         next_at=self._now,
                     )
                 )
-        self._tx.add_decisions([(d, keys.get((d.alert_id, d.receiver), "")) for d in self._decided])
+        self._tx.add_decisions(
+            [(d, key) for d in self._decided for key in keys.get((d.alert_id, d.receiver, d.what), [""])]
+        )
         return self._tx.enqueue(effects, self._now)
 
     def _targets(self, telling: Telling) -> list[str]:
@@ -208,10 +241,10 @@ class _Run:
             found = [target for name in last for target in self._receivers.targets(name)]
         return [target.id for target in found] or [f"{NOBODY}{telling.receiver}"]
 
-    def _message(self, told: Sequence[tuple[Transition, JobFacts | None]], key: str) -> Message:
+    def _message(self, told: Sequence[tuple[Transition, JobFacts | None]], key: str, *, clear: bool) -> Message:
         if len(told) == 1:
             return compose(*told[0], key)
-        return compose_many(told, key, self._now)
+        return compose_many(told, key, self._now, clear=clear)
 
     def _told(self, item: Item) -> tuple[Transition, JobFacts | None] | None:
         """The transition that an item tells of, or the newest of its alert for a reminder."""

@@ -1,7 +1,7 @@
 """The read model: what commands, pages and the JSON API show, as JSON values; text from the API is not escaped here."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,19 +11,20 @@ from watcher.domain.curve import sparkline
 from watcher.service.book import SPARKLINE_WIDTH, BookState
 from watcher.service.introduce import IDENTITY, identities
 from watcher.service.ports import Reads
-from watcher.service.records import AlertQuery, JobRecord, Proposal
+from watcher.service.records import Ack, AlertQuery, JobRecord, Proposal
 
 Json = dict[str, Any]
+NO_ACKS: Mapping[str, Ack] = {}
 
 
 def job_views(reads: Reads, accounts: Sequence[str] | None = None, *, known: int = 10_000) -> list[Json]:
     """Every watched job of the store, terminal ones too, newest first."""
     records = [r for r in reads.jobs() if accounts is None or r.key.account in accounts][:known]
-    alerts = _by_job(reads.alerts(AlertQuery(limit=100_000)))
-    return [job_view(record, alerts.get((record.key.account, record.key.job_id), [])) for record in records]
+    alerts, acks = _by_job(reads.alerts(AlertQuery(limit=100_000))), reads.acks()
+    return [job_view(record, alerts.get((record.key.account, record.key.job_id), []), acks) for record in records]
 
 
-def job_view(record: JobRecord, alerts: Iterable[Alert]) -> Json:
+def job_view(record: JobRecord, alerts: Iterable[Alert], acks: Mapping[str, Ack] = NO_ACKS) -> Json:
     """One job. `step` is the newest step seen in metrics, else what the API counts; `loss` the newest finite one."""
     job = record.snapshot
     state = codec.decode(BookState, record.feed) if record.feed is not None else BookState()
@@ -36,7 +37,7 @@ def job_view(record: JobRecord, alerts: Iterable[Alert]) -> Json:
         "total_steps": job.total_steps,
         "progress": progress(step, job.total_steps),
         "health": record.health,
-        "alerts": [alert_view(alert) for alert in alerts],
+        "alerts": [alert_view(alert, acks.get(alert.id)) for alert in alerts],
         "selection": record.selection,
         "model": job.model,
         "suffix": job.suffix,
@@ -63,7 +64,7 @@ def progress(step: int | None, total_steps: int | None) -> float | None:
     return min(1.0, step / total_steps) if step is not None and total_steps else None
 
 
-def alert_view(alert: Alert) -> Json:
+def alert_view(alert: Alert, ack: Ack | None) -> Json:
     """One alert, as the JSON API gives it."""
     return {
         "id": alert.id,
@@ -79,12 +80,14 @@ def alert_view(alert: Alert) -> Json:
         "onset": alert.onset,
         "reason": alert.reason,
         "notice": alert.notice,
+        "acknowledged_by": ack.author if ack else None,
     }
 
 
 def alert_views(reads: Reads, query: AlertQuery) -> list[Json]:
     """Alerts, newest first."""
-    return [alert_view(alert) for alert in reads.alerts(query)]
+    acks = reads.acks()
+    return [alert_view(alert, acks.get(alert.id)) for alert in reads.alerts(query)]
 
 
 def proposal_view(proposal: Proposal) -> Json:
@@ -116,7 +119,7 @@ def status_view(reads: Reads, now: datetime) -> Json:
     records = reads.jobs()
     counts = reads.outbox_counts(now)
     firing = reads.alerts(AlertQuery(firing_only=True, limit=100_000))
-    known = identities(reads)
+    known, acks = identities(reads), reads.acks()
     return {
         "accounts": [
             {"name": name, **dict.fromkeys(IDENTITY), **known.get(name, {})}
@@ -125,7 +128,7 @@ def status_view(reads: Reads, now: datetime) -> Json:
         "jobs": len(records),
         "open_jobs": sum(not r.closed for r in records),
         "firing": len([a for a in firing if not a.notice]),
-        "alerts": [alert_view(alert) for alert in firing if not alert.subject.job_id],
+        "alerts": [alert_view(alert, acks.get(alert.id)) for alert in firing if not alert.subject.job_id],
         "outbox": {
             "due": counts.due,
             "waiting": counts.waiting,

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from watcher.domain import codec
 from watcher.domain.groups import Decision, Group
 from watcher.domain.muting import Silence
-from watcher.service.records import Ack
+from watcher.service.records import Ack, OutboxRow
 from watcher.store import schema
 from watcher.store.connected import Connected
+from watcher.store.rows import effect_from_row
 from watcher.store.values import dump, load, micros, moment
 
 _groups, _silences = schema.groups.c, schema.silences.c
-_acks, _decisions = schema.acks.c, schema.decisions.c
+_acks, _decisions, _outbox = schema.acks.c, schema.decisions.c, schema.outbox.c
 
 
 class TellingReads(Connected):
@@ -41,6 +42,14 @@ class TellingReads(Connected):
     def ack(self, alert_id: str) -> Ack | None:
         row = self._run(select(schema.acks).where(_acks.alert_id == alert_id)).first()
         return None if row is None else Ack(row.alert_id, row.author, row.comment, moment(row.at))
+
+    def acks(self) -> dict[str, Ack]:
+        found = self._run(select(schema.acks))
+        return {row.alert_id: Ack(row.alert_id, row.author, row.comment, moment(row.at)) for row in found}
+
+    def effects(self, key: str) -> list[OutboxRow]:
+        same = or_(_outbox.key == key, _outbox.key.startswith(f"{key}:", autoescape=True))
+        return [effect_from_row(row) for row in self._run(select(schema.outbox).where(same).order_by(_outbox.id))]
 
     def decisions(self, alert_id: str) -> list[tuple[Decision, str]]:
         found = self._run(select(schema.decisions).where(_decisions.alert_id == alert_id).order_by(_decisions.id))

@@ -102,7 +102,8 @@ def find_jobs(reads: Reads, job_id: str, account: str | None) -> list[JobRecord]
 def whole_job(reads: Reads, record: JobRecord) -> dict[str, object]:
     """The view of one job with all its alerts."""
     key = record.key
-    return job_view(record, reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_MOST_ALERTS)))
+    alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_MOST_ALERTS))
+    return job_view(record, alerts, reads.acks())
 
 
 def _probe(reasons: Sequence[str]) -> Response:

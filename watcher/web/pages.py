@@ -1,7 +1,7 @@
 """The page of all jobs and the page of one, rendered on the server from the read model."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.phrasing import clock, number, steps
 from watcher.service.book import BookState
 from watcher.service.ports import Clock, Reads, Store
-from watcher.service.records import AlertQuery, JobKey, JobRecord
+from watcher.service.records import Ack, AlertQuery, JobKey, JobRecord
 from watcher.service.status import alert_view, job_view, proposal_view, status_view
 from watcher.web.api import HealthSource, find_jobs
 from watcher.web.show import Spark, ago, from_blocks, job_href, left, percent, price, shown
@@ -97,7 +97,7 @@ class Pages:
 
 
 def _overview(reads: Reads, now: datetime) -> Json:
-    records = reads.jobs()
+    records, acks = reads.jobs(), reads.acks()
     firing = reads.alerts(AlertQuery(firing_only=True, limit=_MANY))
     urgent = sorted((a for a in firing if not a.notice), key=lambda a: a.severity.rank, reverse=True)
     by_job: dict[JobKey, list[Alert]] = {}
@@ -107,7 +107,7 @@ def _overview(reads: Reads, now: datetime) -> Json:
     labels = {record.key: record.snapshot.suffix or record.key.job_id for record in records}
     return {
         "status": status_view(reads, now),
-        "firing": [_alert(alert, now, labels) for alert in urgent[:MOST_ALERTS]],
+        "firing": [_alert(alert, now, acks, labels) for alert in urgent[:MOST_ALERTS]],
         "more_firing": max(0, len(urgent) - MOST_ALERTS),
         "jobs": [_row(record, by_job.get(record.key, []), now) for record in ordered[:MOST_JOBS]],
         "more_jobs": max(0, len(records) - MOST_JOBS),
@@ -135,10 +135,10 @@ def _row(record: JobRecord, firing: Iterable[Alert], now: datetime) -> Json:
     }
 
 
-def _alert(alert: Alert, now: datetime, labels: dict[JobKey, str] | None = None) -> Json:
+def _alert(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: dict[JobKey, str] | None = None) -> Json:
     subject = alert.subject
     key = JobKey(subject.account, subject.job_id)
-    return alert_view(alert) | {
+    return alert_view(alert, acks.get(alert.id)) | {
         "about": (labels or {}).get(key, subject.name),
         "href": job_href(subject.account, subject.job_id) if subject.job_id else "",
         "about_account": bool(subject.account) and not subject.job_id,
@@ -155,10 +155,10 @@ def _whole(reads: Reads, record: JobRecord, now: datetime) -> Json:
     # The list makes do with the line of the messages; here there is room for all that is kept of the curve.
     curve = codec.decode(BookState, record.feed).curve.values() if record.feed is not None else []
     finite = [value for value in curve if value is not None and math.isfinite(value)]
-    alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id))
+    alerts, acks = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id)), reads.acks()
     return {
         "job": _row(record, (), now),
-        "alerts": [_alert(alert, now) for alert in alerts],
+        "alerts": [_alert(alert, now, acks) for alert in alerts],
         "proposals": [proposal_view(p) | {"ago": ago(p.proposed_at, now)} for p in reads.proposals(key=key)],
         "facts": [(label, value) for label, value in _facts(record) if value not in (None, "")],
         "curve": Spark(curve),

@@ -1,0 +1,193 @@
+"""`silence` and `ack`: what people say to those who would be told."""
+
+import asyncio
+import getpass
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from watcher import bootstrap
+from watcher.cli import drawing, tables
+from watcher.cli.acts import ask
+from watcher.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    StateOption,
+    print_json,
+    reading,
+    settings_of,
+    state_of,
+)
+from watcher.clock import SystemClock
+from watcher.service.errors import ConfigError
+from watcher.service.people import ack_asked, expire_asked, parse_matchers, silence_asked, silence_views
+from watcher.service.ports import Writes
+from watcher.settings import parse_duration
+from watcher.store.sqlite import open_store
+
+silence = typer.Typer(help="Hold back what is told of some alerts for a while.", no_args_is_help=True)
+
+AuthorOption = Annotated[str | None, typer.Option("--author", help="Who says so. Default: you, by your login.")]
+Json = dict[str, Any]
+Work = Callable[[Writes, Mapping[str, Any], datetime], Json]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(silence, name="silence")
+    app.command()(ack)
+
+
+@silence.command()
+def add(
+    matchers: Annotated[
+        list[str],
+        typer.Argument(metavar="MATCHER…", help="label=glob|glob or label!=glob, all of which must match."),
+    ],
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="For how long: 30m, 2h, 1d.")],
+    comment: Annotated[str, typer.Option("--comment", help="Why, for those who wonder.")],
+    author: AuthorOption = None,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: FormatOption = Format.TABLE,
+) -> int:
+    """Tell nobody of alerts that match, for a while. What still fires when it ends is told then.
+
+    Labels are account, selection, job, model, suffix, owner, rule, kind and severity. JSON is the silence.
+    """
+    parse_matchers(matchers)
+    request = {
+        "do": "silence",
+        "matchers": matchers,
+        "seconds": _seconds(duration),
+        "author": author or _me(),
+        "comment": comment,
+    }
+    made = _asked(request, silence_asked, config, state_dir)
+    if format is Format.JSON:
+        print_json(made)
+    else:
+        until = tables.moment(made["ends_at"])
+        typer.echo(f"silence {made['id']} until {until}: {' '.join(made['matchers'])}")
+    return 0
+
+
+@silence.command("list")
+def list_silences(
+    past: Annotated[bool, typer.Option("--past", help="Also those that are over.")] = False,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: FormatOption = Format.TABLE,
+) -> int:
+    """Show silences, the first to end first.
+
+    JSON is one document, {"silences": […]}.
+    """
+    with reading(config, state_dir) as store:
+        found = store.read_now(lambda reads: silence_views(reads, SystemClock().now(), past=past))
+    if format is Format.JSON:
+        print_json({"silences": found})
+        return 0
+    drawing.put(drawing.person_console(), _table(found) if found else "no silences")
+    return 0
+
+
+@silence.command()
+def expire(
+    silence_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `silence list` shows.")],
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: FormatOption = Format.TABLE,
+) -> int:
+    """End a silence now; what it held back and still fires is told.
+
+    JSON is the silence.
+    """
+    request = {"do": "expire", "id": silence_id}
+    ended = _asked(request, expire_asked, config, state_dir)
+    if format is Format.JSON:
+        print_json(ended)
+    else:
+        typer.echo(f"silence {ended['id']} is over: {' '.join(ended['matchers'])}")
+    return 0
+
+
+def ack(
+    alert: Annotated[str, typer.Argument(metavar="ALERT", help="The id that `watcher alerts --format json` shows.")],
+    comment: Annotated[str, typer.Option("--comment", help="What is done about it.")] = "",
+    author: AuthorOption = None,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    format: FormatOption = Format.TABLE,
+) -> int:
+    """Say that you take care of an alert: it is not repeated and goes to nobody else. Its end is told all the same.
+
+    JSON is one document, {"alert", "acknowledged_by", "acknowledged_at", "comment", …}; who was first stays.
+    """
+    request = {"do": "ack", "alert": alert, "author": author or _me(), "comment": comment}
+    known = _asked(request, ack_asked, config, state_dir)
+    if format is Format.JSON:
+        print_json(known)
+    else:
+        who, when = drawing.sentence(known["acknowledged_by"]), tables.moment(known["acknowledged_at"])
+        typer.echo(f"{alert} ({known['rule']} on {drawing.sentence(known['subject'])}): {who} has it since {when}")
+    return 0
+
+
+def _asked(request: Json, work: Work, config: Path | None, state_dir: Path | None) -> Json:
+    """Through the running daemon, else directly."""
+    directory = state_of(state_dir)
+    answer = ask(directory, request)
+    if answer is not None:
+        return {name: value for name, value in answer.items() if name != "ok"}
+    settings = settings_of(config, offline=True)
+    with bootstrap.state_lock(directory):
+        return asyncio.run(_write(bootstrap.database_path(settings, directory), work, request))
+
+
+async def _write(path: Path, work: Work, request: Json) -> Json:
+    store = open_store(path, create=False)
+    try:
+        return await store.write(lambda tx: work(tx, request, SystemClock().now()))
+    finally:
+        await store.aclose()
+
+
+def _seconds(duration: str) -> float:
+    try:
+        found = parse_duration(duration)
+    except ValueError as error:
+        raise ConfigError(f"--for {drawing.sentence(duration)}: {error}") from None
+    if found <= timedelta(0):
+        raise ConfigError(f"--for {duration}: expected more than 0s")
+    return found.total_seconds()
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "somebody"
+
+
+def _table(found: list[Json]) -> Table:
+    table = tables.plain()
+    for column in ("id", "until", "author"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what", overflow="fold")
+    table.add_column("why", overflow="fold", ratio=1)
+    for entry in found:
+        table.add_row(
+            Text(entry["id"], "" if entry["active"] else "dim"),
+            tables.moment(entry["ends_at"]),
+            Text(drawing.sentence(entry["author"])),
+            Text(drawing.sentence(" ".join(entry["matchers"]))),
+            Text(drawing.sentence(entry["comment"])),
+        )
+    return table

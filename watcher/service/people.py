@@ -1,0 +1,161 @@
+"""What people say to the router: a silence, its early end, and that somebody takes care of an alert."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from watcher.domain.alerts import AlertState
+from watcher.domain.groups import Decision
+from watcher.domain.matching import Matcher, parse_matcher
+from watcher.domain.muting import Silence
+from watcher.service.errors import ConfigError
+from watcher.service.ports import Reads, Writes
+from watcher.service.records import Ack
+from watcher.service.status import iso
+
+LONGEST_SILENCE = timedelta(days=366)
+"""A silence is for a while; what is never to be told is a matter of the routes."""
+_BEGINNING = datetime.fromtimestamp(0, tz=UTC)
+
+
+def parse_matchers(texts: Sequence[str]) -> tuple[Matcher, ...]:
+    """The matchers of a silence.
+
+    Raises:
+        ConfigError: one can't be read, or there is none: that would silence everything.
+    """
+    try:
+        found = tuple(parse_matcher(text) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"silence: {error}") from None
+    if not found:
+        raise ConfigError("silence: expected at least one matcher, such as suffix=nightly-*")
+    return found
+
+
+def silence_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`add_silence` with what a command says.
+
+    Raises:
+        ConfigError: the matchers or the duration can't be meant.
+    """
+    try:
+        duration = timedelta(seconds=float(request["seconds"]))
+    except (OverflowError, ValueError) as error:
+        raise ConfigError(f"silence: expected a duration of at most 366d ({error})") from None
+    matchers, author = [str(matcher) for matcher in request["matchers"]], str(request["author"])
+    return add_silence(tx, matchers, duration, author=author, comment=str(request["comment"]), now=now)
+
+
+def expire_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`expire_silence` with what a command says.
+
+    Raises:
+        ConfigError: no silence of that id is in force.
+    """
+    return expire_silence(tx, str(request["id"]), now)
+
+
+def ack_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`acknowledge` with what a command says.
+
+    Raises:
+        ConfigError: there is no such alert, or it is over.
+    """
+    author, comment = str(request["author"]), str(request["comment"])
+    return acknowledge(tx, str(request["alert"]), author=author, comment=comment, now=now)
+
+
+def add_silence(
+    tx: Writes, matchers: Sequence[str], duration: timedelta, *, author: str, comment: str, now: datetime
+) -> dict[str, Any]:
+    """Hold back what matches, from now on for a while.
+
+    Raises:
+        ConfigError: the matchers or the duration can't be meant.
+    """
+    parsed = parse_matchers(matchers)
+    if not timedelta(0) < duration <= LONGEST_SILENCE:
+        raise ConfigError(f"silence: {duration}: expected a duration of more than 0s and at most 366d")
+    text = "\x1f".join((*map(str, parsed), author, now.isoformat()))
+    silence = Silence(
+        id=hashlib.sha256(text.encode()).hexdigest()[:8],
+        matchers=parsed,
+        author=author,
+        comment=comment,
+        starts_at=now,
+        ends_at=now + duration,
+    )
+    tx.save_silence(silence)
+    return silence_view(silence, now)
+
+
+def expire_silence(tx: Writes, silence_id: str, now: datetime) -> dict[str, Any]:
+    """End a silence early; what it held back is looked at at once.
+
+    Raises:
+        ConfigError: no silence of that id is in force.
+    """
+    for silence in tx.silences(now):
+        if silence.id == silence_id:
+            break
+    else:
+        raise ConfigError(f"silence {silence_id!r} is not in force; expected an id that `watcher silence list` shows")
+    ended = Silence(
+        id=silence.id,
+        matchers=silence.matchers,
+        author=silence.author,
+        comment=silence.comment,
+        starts_at=silence.starts_at,
+        ends_at=now,
+    )
+    tx.save_silence(ended)
+    for group in tx.groups():
+        if any(member.muted for member in group.members.values()):
+            group.flush_at = now if group.flush_at is None else min(group.flush_at, now)
+            tx.save_group(group)
+    return silence_view(ended, now)
+
+
+def silence_views(reads: Reads, now: datetime, *, past: bool = False) -> list[dict[str, Any]]:
+    """Silences as JSON values, the first to end first."""
+    return [silence_view(silence, now) for silence in reads.silences(_BEGINNING if past else now)]
+
+
+def silence_view(silence: Silence, now: datetime) -> dict[str, Any]:
+    """One silence as JSON values."""
+    return {
+        "id": silence.id,
+        "active": silence.holds(now),
+        "matchers": [str(matcher) for matcher in silence.matchers],
+        "author": silence.author,
+        "comment": silence.comment,
+        "starts_at": iso(silence.starts_at),
+        "ends_at": iso(silence.ends_at),
+    }
+
+
+def acknowledge(tx: Writes, alert_id: str, *, author: str, comment: str, now: datetime) -> dict[str, Any]:
+    """Somebody takes care of an alert: it is not repeated or escalated any more. The first one to say so stays.
+
+    Raises:
+        ConfigError: there is no such alert, or it is over.
+    """
+    alert = tx.alert(alert_id)
+    if alert is None:
+        raise ConfigError(f"alert {alert_id!r} is not known; expected an id that `watcher alerts` shows")
+    known = tx.ack(alert_id)
+    if known is None and alert.state is not AlertState.FIRING:
+        raise ConfigError(f"alert {alert_id} is over: there is nothing left to acknowledge")
+    if known is None:
+        known = Ack(alert_id, author, comment, now)
+        tx.save_ack(known)
+        why = f"by {author}" + (f": {comment}" if comment else "")
+        tx.add_decisions([(Decision(alert_id=alert_id, receiver="", at=now, what="acknowledged", why=why), "")])
+    return {"alert": alert_id, "rule": alert.rule, "subject": alert.subject.name, **ack_view(known)}
+
+
+def ack_view(ack: Ack) -> dict[str, Any]:
+    """An acknowledgement as JSON values."""
+    return {"acknowledged_by": ack.author, "acknowledged_at": iso(ack.at), "comment": ack.comment}
