@@ -75,6 +75,8 @@ class Snapshot:
     evals_completed: int | None = field(default=None, compare=False)
     epochs_completed: int | None = field(default=None, compare=False)
     queue_depth: int | None = field(default=None, compare=False)
+    usual_wait_seconds: float | None = field(default=None, compare=False)
+    """What the account's last jobs waited before they ran, in the middle: added by the sweep, not by the API."""
     eta_seconds: float | None = field(default=None, compare=False)
     token_count: int | None = None
     param_count: int | None = None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from watcher.service.records import JobKey, JobRecord, ProposalState
 from watcher.service.report import SweepReport
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
+from watcher.service.waits import Waits
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,7 @@ class Sweeper:
         self._committer, self._cancels, self._faults, self._telemetry = committer, cancels, faults, telemetry
         self._books: dict[str, JobBook] = {}
         self._closed: set[str] = set()
+        self._waits = Waits()
         self._origins: dict[str, JobRecord] = {}
         """By id of a restarted job: the record of the one that it goes on for."""
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
@@ -169,7 +172,9 @@ class Sweeper:
     async def _load_open(self) -> None:
         """Bring into memory what is in the store. A job that can't be loaded is told, and tried again next time."""
         if not self._started:
-            for record in await self._store.read(lambda reads: reads.jobs(self.config.name)):
+            records = await self._store.read(lambda reads: reads.jobs(self.config.name))
+            for record in reversed(records):  # the newest wait is the last one noted
+                self._waits.note(record)
                 if record.successor:
                     self._origins[record.successor] = record
                 (self._closed if record.closed else self._unloaded).add(record.key.job_id)
@@ -265,6 +270,8 @@ class Sweeper:
         return book
 
     async def _visit_listed(self, listed: Snapshot, report: SweepReport, drift: list[Drift], now: datetime) -> None:
+        if listed.status.waiting:
+            listed = replace(listed, usual_wait_seconds=self._waits.usual)
         book = self._books.get(listed.job_id) or await self._open(listed, now)
         if book is None:
             return
@@ -306,6 +313,8 @@ class Sweeper:
             report.failed[error.reason.value] += 1
         self._cancels.follow(visit)
         visit.finish()
+        if visit.book.record.first_running_at == visit.now:
+            self._waits.note(visit.book.record)
         self._cancels.consider(visit)
         report.rows += visit.rows
         for crash in visit.book.fold.crashes:

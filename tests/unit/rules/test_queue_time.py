@@ -23,6 +23,11 @@ from watcher.domain.verdicts import Severity
             id="back to the queue: new",
         ),
         pytest.param([job("running", 1), job("queued", 300)], 421, True, id="and too long there"),
+        pytest.param([job("queued", usual_wait_seconds=600.0)], 40, False, id="four times the usual wait are given"),
+        pytest.param([job("queued", usual_wait_seconds=600.0)], 41, True, id="longer than four times the usual wait"),
+        pytest.param([job("queued", usual_wait_seconds=1.0)], 20, False, id="a short usual wait proves little"),
+        pytest.param([job("queued", usual_wait_seconds=1.0)], 21, True, id="but twenty minutes are enough then"),
+        pytest.param([job("queued", usual_wait_seconds=90000.0)], 121, True, id="the limit holds all the same"),
     ],
 )
 def test_fires_while_it_waits_too_long(observations: list[Observation], minutes: float, *, told: bool) -> None:
@@ -37,3 +42,10 @@ def test_the_message_names_the_place() -> None:
 
     assert finding.reason == ("The job has been queued for 2 h 30 min, longer than 2 h; place in the queue: 3.")
     assert "place in the queue: unknown" in found(QueueTime(), [job("queued")], 150)["queued"].reason
+
+
+def test_the_message_says_what_is_usual() -> None:
+    finding = found(QueueTime(), [job("queued", usual_wait_seconds=600.0)], 50)["queued"]
+
+    assert "longer than 40 min, and this account's jobs usually wait 10 min" in finding.reason
+    assert ("usual wait", "10 min") in finding.evidence

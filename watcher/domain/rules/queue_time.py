@@ -12,17 +12,21 @@ from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Verdict
 
 @dataclass(slots=True)
 class QueueState:
-    """Since when it waits, if it does, and its last place in the queue."""
+    """Since when it waits, if it does, its last place in the queue, and what the account's jobs usually wait."""
 
     seen: bool = False
     raw_status: str = ""
     since: datetime | None = None
     depth: int | None = None
+    usual: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueTime:
     """Fires while a job is pending or queued for longer than `limit`, and recovers when it leaves the queue.
+
+    Where the account's last jobs are known, it also fires after `factor` times what they usually waited, but never
+    before `minimum`.
 
     Together gives no promise, and says that it is usually under an hour. The wait counts from creation; for a job that
     went back to the queue, from when that was seen.
@@ -30,6 +34,8 @@ class QueueTime:
 
     name: str = "queue_time"
     limit: timedelta = timedelta(hours=2)
+    factor: float = 4.0
+    minimum: timedelta = timedelta(minutes=20)
 
     version: ClassVar[int] = 1
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
@@ -49,19 +55,36 @@ class QueueTime:
         elif state.since is None:
             state.since = observation.at if state.seen else observation.created_at or observation.at
         state.seen, state.raw_status, state.depth = True, observation.raw_status, observation.queue_depth
+        state.usual = observation.usual_wait_seconds if state.usual is None else state.usual
 
     def judge(self, state: QueueState, now: datetime) -> Verdict:
-        if state.since is None or now - state.since <= self.limit:
+        limit = self._limit(state)
+        if state.since is None or now - state.since <= limit:
             return CLEAR
         waited = span(now - state.since)
         place = str(state.depth) if state.depth is not None else "unknown"
+        usual = "" if state.usual is None else f", and this account's jobs usually wait {_usual(state.usual)}"
         finding = Finding(
             kind="queued",
             severity=Severity.WARNING,
             reason=(
-                f"The job has been {quote(state.raw_status)} for {waited}, longer than {span(self.limit)}; "
+                f"The job has been {quote(state.raw_status)} for {waited}, longer than {span(limit)}{usual}; "
                 f"place in the queue: {place}."
             ),
-            evidence=pairs(("waiting since", clock(state.since)), ("limit", span(self.limit)), ("queue place", place)),
+            evidence=pairs(
+                ("waiting since", clock(state.since)),
+                ("limit", span(limit)),
+                ("usual wait", "" if state.usual is None else _usual(state.usual)),
+                ("queue place", place),
+            ),
         )
         return Breach((finding,))
+
+    def _limit(self, state: QueueState) -> timedelta:
+        if state.usual is None:
+            return self.limit
+        return min(self.limit, max(self.minimum, timedelta(seconds=self.factor * state.usual)))
+
+
+def _usual(seconds: float) -> str:
+    return span(timedelta(seconds=seconds))
