@@ -29,6 +29,7 @@ _MARKUP_ANYWAY = frozenset(
 """Services that read Markdown in what Apprise calls plain text."""
 _TITLE_IS_MARKUP = frozenset(
     {"slack", "discord", "guilded", "nctalk", "nctalks", "revolt", "ryver", "fluxer", "fluxers"}
+    | {"workflow", "workflows"}
 )
 """Services where the title, at least in one of their modes, goes into the text and is read as markup."""
 
@@ -93,8 +94,6 @@ def _prepared(plugin: Any) -> Any:  # noqa: ANN401 - a NotifyBase
     # Some plug-ins sleep between two sends (mail 5.5 s), Discord's for as long as a header says. A lane is serial and
     # the outbox obeys Retry-After, so no thread has to sleep.
     plugin.throttle = lambda *_args, **_kwargs: None
-    if hasattr(plugin, "inline"):
-        plugin.inline = True  # mail shows the picture in its place, not as a file to open
     return plugin
 
 
@@ -118,12 +117,15 @@ def style_of(plugin: Any, scheme: str) -> Style:  # noqa: ANN401 - a NotifyBase
         "markdown": (markdown.render, BODY_LIMIT),
     }.get(chosen, (text.render, BODY_LIMIT))
     untitled = plugin.title_maxlen <= 0
+    inline = chosen == "html" and hasattr(plugin, "inline")
+    if hasattr(plugin, "inline"):
+        plugin.inline = inline  # in text, mail would name the picture below the line with the key
     return Style(
         render=render,
         body_format=chosen,
         heading=untitled or (chosen == "markdown" and scheme in _TITLE_IS_MARKUP),
         limit=min(limit, plugin.body_maxlen),
-        inline=chosen == "html" and getattr(plugin, "inline", None) is not None,
+        inline=inline,
     )
 
 

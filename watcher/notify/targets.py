@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from watcher.domain.alerts import TransitionReason
 from watcher.domain.messages import Message
 from watcher.domain.verdicts import Severity
 from watcher.notify import plugins
@@ -107,7 +106,7 @@ class PluginSender:
 
 
 def _notify_type(message: Message) -> str:
-    if message.reason is TransitionReason.RESOLVED:
+    if message.reason in parts.GOOD_NEWS:
         return "success"
     return {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}[message.severity]
 
@@ -134,8 +133,8 @@ class ConsoleSender:
     def _block(self, message: Message) -> str:
         title = f"{message.at:%H:%M:%S} {parts.title(message)}"
         if self._stream.isatty():
-            resolved = message.reason is TransitionReason.RESOLVED
-            title = f"\x1b[1;{_GREEN if resolved else _COLOURS[message.severity]}m{title}\x1b[0m"
+            good = message.reason in parts.GOOD_NEWS
+            title = f"\x1b[1;{_GREEN if good else _COLOURS[message.severity]}m{title}\x1b[0m"
         return f"{title}\n{text.render(message)}"
 
     def _encodable(self, block: str) -> str:

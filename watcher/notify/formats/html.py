@@ -2,10 +2,9 @@
 
 from html import escape
 
-from watcher.domain.alerts import TransitionReason
 from watcher.domain.messages import Message
 from watcher.domain.verdicts import Severity
-from watcher.notify.formats.parts import BODY_LIMIT, Entry, Parts, fit, left_out_note
+from watcher.notify.formats.parts import BODY_LIMIT, GOOD_NEWS, Entry, Parts, fit, left_out_note
 
 HTML_LIMIT = 3 * BODY_LIMIT
 """Tags take room that no reader sees."""
@@ -17,8 +16,7 @@ _CELL = "padding:2px 12px 2px 0;vertical-align:top"
 
 def render(message: Message, *, limit: int = HTML_LIMIT, heading: bool = True, picture: str = "") -> str:
     """The body of a message; `heading` puts the title at the top, `picture` is the content id of one to show."""
-    good = message.reason in (TransitionReason.RESOLVED, TransitionReason.ENDED, TransitionReason.ALL_CLEAR)
-    colour = _RESOLVED if good else _COLOURS[message.severity]
+    colour = _RESOLVED if message.reason in GOOD_NEWS else _COLOURS[message.severity]
     return fit(message, lambda shown: _render(shown, colour, heading=heading, picture=picture), limit)
 
 

@@ -48,6 +48,7 @@ PHRASES = {
     TransitionReason.CANCEL_WITHDRAWN: "Cancel withdrawn",
 }
 """What a title starts with, so that a lock screen tells the news first."""
+GOOD_NEWS = frozenset({TransitionReason.RESOLVED, TransitionReason.ENDED, TransitionReason.ALL_CLEAR})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
