@@ -181,20 +181,14 @@ class _Flushing:
         """
         if member.told_at is not None:
             return False
-        if not member.firing and member.muted:
-            return self._let_go(member, "held back until it was over", "")
         why = self.muted(member)
-        if why is None:
-            return False
-        if not member.firing:
-            return self._let_go(member, why.how, why.why)
-        self._hold(member, why, "held")
-        return True
-
-    def _let_go(self, member: Member, how: str, why: str) -> bool:
-        member.news = []
-        self._note(member, f"never told: {how}", why or member.muted)
-        return True
+        if not member.firing and (why is not None or member.muted):
+            member.news = []
+            self._note(member, f"never told: {why.how if why else 'over'}", why.why if why else member.muted)
+            return True
+        if why is not None:
+            self._hold(member, why, "held")
+        return why is not None
 
     def _hold(self, member: Member, why: Muted, what: str) -> None:
         """Look again soon, and no later than the end of a silence; each reason is noted once."""
@@ -215,11 +209,13 @@ class _Flushing:
         ]
         is_due = _due([at for _, at in waiting], interval) <= self.now
         for member, last_at in waiting:
-            why = self.muted(member) if is_due and last_at + interval <= self.now else None
+            # What a silence held back has waited: it does not wait for the others too.
+            is_its_turn = (is_due or bool(member.muted)) and last_at + interval <= self.now
+            why = self.muted(member) if is_its_turn else None
             if why is not None:
                 self._hold(member, why, "not repeated")
                 continue
-            if is_due and last_at + interval <= self.now:
+            if is_its_turn:
                 member.last_at, member.muted = self.now, ""
                 items.append((None, member.alert_id, TransitionReason.REMINDER))
                 self._note(member, "told: reminder")
