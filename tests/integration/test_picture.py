@@ -104,7 +104,7 @@ async def test_the_event_loop_goes_on_meanwhile() -> None:
         await asyncio.sleep(0.001)
         turns += 1
 
-    assert size(await drawing) == (WIDTH, HEIGHT)
+    assert size(await drawing) == (WIDTH * 3 // 2, HEIGHT * 3 // 2)
     assert turns > 10
 
 

@@ -139,9 +139,9 @@ def test_no_fact_is_told_twice() -> None:
 def test_a_storm_counts_what_has_no_room_and_keeps_its_key() -> None:
     storm = groups()["a storm"]
     for render in RENDERERS.values():
-        body = render(storm, limit=2000)
+        body = render(storm, limit=1000)
 
-        assert len(body) <= 2000
+        assert len(body) <= 1000
         assert "… and " in body
         assert KEY in body.splitlines()[-2 if render is html.render else -1]
         assert "support_bot_v0" in body

@@ -59,6 +59,8 @@ def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: boo
     reason = tellings[0][0].reason  # alerts are told together only where the same happened to them
     facts, ids = tellings[0][1], sorted({alert.subject.job_id for alert in alerts})
     one_job = len(ids) == 1 and len({alert.subject.key for alert in alerts}) == 1
+    told = [jobrows.hint(*telling) for telling in tellings] if one_job else []
+    over = all(alert.ends_at is not None for alert in alerts)
     return Message(
         key=key,
         at=at,
@@ -70,20 +72,26 @@ def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: boo
         account=", ".join(sorted({alert.subject.account for alert in alerts if alert.subject.account})),
         title=f"{label(alerts[0], facts) if one_job else _subjects(alerts)}: {_counted(alerts)}",
         what=_sum(alerts, at),
+        facts=jobrows.of_job(facts, (alert.onset for alert in alerts), over=over) if facts and one_job else (),
+        action=max(told, key=len, default=""),
         sparkline=facts.sparkline if facts and one_job else "",
         link=facts.link if facts and one_job else "",
         job_id=ids[0] if one_job else "",
-        items=tuple(_item(*told) for told in sorted(tellings, key=lambda told: -told[0].alert.severity.rank)),
+        items=tuple(_item(*telling, one_job=one_job) for telling in sorted(tellings, key=_worst_first)),
     )
 
 
-def _item(transition: Transition, facts: JobFacts | None) -> Item:
+def _worst_first(telling: Told) -> int:
+    return -telling[0].alert.severity.rank
+
+
+def _item(transition: Transition, facts: JobFacts | None, *, one_job: bool) -> Item:
     return Item(
         reason=transition.reason,
         severity=transition.alert.severity,
-        title=title(transition.alert, facts),
+        title=headline(transition.alert) if one_job else title(transition.alert, facts),
         what=_what(transition),
-        action=jobrows.done(transition),
+        action="" if one_job else jobrows.done(transition),
         alert_id=transition.alert.id,
     )
 

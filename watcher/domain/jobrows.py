@@ -1,6 +1,6 @@
 """The facts below a message's sentence: when, how far, how much money, which checkpoint, and how fresh all that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from watcher.domain import money
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
 from watcher.domain.observations import Status
-from watcher.domain.phrasing import number, span, steps
+from watcher.domain.phrasing import number, steps
 from watcher.domain.rule import SubjectKind
 
 Rows = Sequence[tuple[str, str]]
@@ -65,16 +65,25 @@ def _job_rows(transition: Transition, facts: JobFacts | None) -> Rows:
     began = ("began at step", "" if alert.onset is None else str(alert.onset))
     if facts is None:
         return (*_when(transition), began, ("job", alert.subject.job_id))
+    return (*_when(transition), began, *_about(facts, onset=alert.onset, over=alert.ends_at is not None))
+
+
+def of_job(facts: JobFacts, onsets: Iterable[int | None], *, over: bool) -> tuple[tuple[str, str], ...]:
+    """The same of a job about which several alerts are told at once; `over` says that none of them holds any more."""
+    onset = min((onset for onset in onsets if onset is not None), default=None)
+    about = (*_about(facts, onset=onset, over=over), ("account", facts.account))
+    return tuple((name, value) for name, value in about if value)
+
+
+def _about(facts: JobFacts, *, onset: int | None, over: bool) -> Rows:
     return (
-        *_when(transition),
-        began,
         ("step", _progress(facts)),
         ("best eval", _best_eval(facts)),
-        *_checkpoint(alert, facts),
-        *_costs(facts, over=alert.ends_at is not None),
-        ("data", _freshness(facts, transition.at)),
+        *_checkpoint(facts, onset),
+        *_costs(facts, over=over),
+        ("data as of", _freshness(facts)),
         ("model", facts.model),
-        ("job", alert.subject.job_id),
+        ("job", facts.job_id),
         ("restarted from", facts.restarted_from),
     )
 
@@ -91,7 +100,7 @@ def _best_eval(facts: JobFacts) -> str:
     return "" if facts.best_eval is None else f"{number(facts.best_eval)} at step {facts.best_eval_step}"
 
 
-def _checkpoint(alert: Alert, facts: JobFacts) -> Rows:
+def _checkpoint(facts: JobFacts, onset: int | None) -> Rows:
     """The saved checkpoint to go on from."""
     if facts.step is None or (facts.checkpoint_step is None and not facts.running):
         return ()
@@ -99,7 +108,7 @@ def _checkpoint(alert: Alert, facts: JobFacts) -> Rows:
         return (("newest checkpoint", "none saved yet"),)
     if facts.best_checkpoint is not None:
         return (("best checkpoint", f"step {facts.best_checkpoint}, with the best eval loss"),)
-    late = alert.onset is not None and facts.checkpoint_step >= alert.onset
+    late = onset is not None and facts.checkpoint_step >= onset
     return (("newest checkpoint", f"step {facts.checkpoint_step}{', saved after it began' if late else ''}"),)
 
 
@@ -125,11 +134,9 @@ def _at_stake(facts: JobFacts) -> str:
     return f"about {money.show(hourly)} an hour, {money.show(left)} for the steps left"
 
 
-def _freshness(facts: JobFacts, now: datetime) -> str:
-    """How old the newest row was, so that people know on what the sentence rests."""
-    if facts.fresh_at is None or not facts.running:
-        return ""
-    return f"the newest row is {span(now - facts.fresh_at)} old"
+def _freshness(facts: JobFacts) -> str:
+    """When the newest row came in: a reminder tells of the job as it was when the alert last changed."""
+    return moment(facts.fresh_at) if facts.fresh_at is not None and facts.running else ""
 
 
 def hint(transition: Transition, facts: JobFacts | None) -> str:

@@ -17,6 +17,8 @@ WORKER = Path(__file__).with_name("picture_worker.py")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 _WIDTH = 800
+_SHARP = 1200
+"""For a message, where a phone shows it on a fine screen and people zoom in."""
 _TIMEOUT = 10.0
 _REASON = 200
 
@@ -42,7 +44,7 @@ def render_png(svg: str, *, width: int = _WIDTH, timeout: float = _TIMEOUT) -> b
     return _checked(done.returncode, done.stdout, done.stderr)
 
 
-async def picture(svg: str, *, width: int = _WIDTH, timeout: float = _TIMEOUT) -> bytes:  # noqa: ASYNC109 - ends the process too
+async def picture(svg: str, *, width: int = _SHARP, timeout: float = _TIMEOUT) -> bytes:  # noqa: ASYNC109 - ends the process too
     """The drawing as PNG, while the event loop goes on.
 
     Raises:

@@ -12,6 +12,7 @@ HTML_LIMIT = 3 * BODY_LIMIT
 _COLOURS = {Severity.INFO: "#0072b2", Severity.WARNING: "#b35c00", Severity.CRITICAL: "#b3261e"}
 _RESOLVED = "#1b7f3b"
 _CELL = "padding:2px 12px 2px 0;vertical-align:top"
+_LABEL = "color:#555;overflow-wrap:break-word"
 
 
 def render(message: Message, *, limit: int = HTML_LIMIT, heading: bool = True, picture: str = "") -> str:
@@ -44,8 +45,9 @@ def _picture(name: str) -> str:
 
 def _item(item: Entry) -> str:
     colour = _COLOURS[item.severity]
-    words = "<br>".join(escape(part) for part in (item.what, item.action) if part)
-    return f'<p style="margin:0 0 10px"><b style="color:{colour}">{escape(item.title)}</b><br>{words}</p>'
+    lines = [f'<b style="color:{colour}">{escape(item.title)}</b>']
+    lines += [escape(part) for part in (item.what, item.action) if part]
+    return f'<p style="margin:0 0 {10 if item.what else 2}px">{"<br>".join(lines)}</p>'
 
 
 def _facts(shown: Parts, *, drawn: bool) -> str:
@@ -58,4 +60,4 @@ def _facts(shown: Parts, *, drawn: bool) -> str:
 
 
 def _row(label: str, cell: str) -> str:
-    return f'<tr><td style="{_CELL};color:#555">{escape(label)}</td><td style="{_CELL}">{cell}</td></tr>'
+    return f'<tr><td style="{_CELL};{_LABEL}">{escape(label)}</td><td style="{_CELL}">{cell}</td></tr>'

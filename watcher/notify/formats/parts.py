@@ -1,7 +1,7 @@
 """What all formats share: cleaning hostile text, the words for a reason, and fitting a message into a limit."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
@@ -24,8 +24,9 @@ _LINK_LIMIT = 500
 _ITEMS_LIMIT = 100
 _ITEM_LIMIT, _SHORT_ITEM = 400, 160
 """Length of the sentence of one alert among several, and what it is cut to before any is left out."""
-_EXPLAINED = 3
-"""So many alerts keep their sentence; of the others the titles are worth more."""
+_EXPLAINED, _LEAST_EXPLAINED = 10, 3
+"""So many alerts keep their sentence at most, and where there is little room: of the others the titles say enough."""
+_SAME = "The same."
 _SHORTEST = 40
 _MARKS = " .-!?x"
 
@@ -60,6 +61,10 @@ class Entry:
     what: str
     action: str
 
+    def bare(self) -> "Entry":
+        """Its title alone."""
+        return replace(self, what="", action="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -78,7 +83,7 @@ class Parts:
     def shorter(self) -> "Parts | None":
         """The same with a little less in it: facts go first, from the end; None when nothing is left to drop."""
         if self.items:
-            return self._fewer_items()
+            return replace(self, facts=self.facts[:-1]) if self.facts else self._fewer_items()
         if self.facts:
             return replace(self, facts=self.facts[:-1], left_out=self.left_out + 1)
         if self.left_out:
@@ -95,10 +100,9 @@ class Parts:
         if any(len(item.what) > _SHORT_ITEM for item in self.items):
             return replace(self, items=tuple(replace(item, what=cut(item.what, _SHORT_ITEM)) for item in self.items))
         last = max((i for i, item in enumerate(self.items) if item.what or item.action), default=0)
-        if last < _EXPLAINED:
+        if last < _LEAST_EXPLAINED:
             return replace(self, items=self.items[:-1], left_out=self.left_out + 1)
-        bare = replace(self.items[last], what="", action="")
-        return replace(self, items=(*self.items[:last], bare, *self.items[last + 1 :]))
+        return replace(self, items=(*self.items[:last], self.items[last].bare(), *self.items[last + 1 :]))
 
 
 def clean(text: str, limit: int) -> str:
@@ -142,7 +146,7 @@ def parts(message: Message) -> Parts:
         title=title(message),
         what=clean(message.what, _WHAT_LIMIT),
         facts=facts[:_FACTS_LIMIT],
-        items=tuple(_entry(item) for item in message.items[:_ITEMS_LIMIT]),
+        items=_entries(message.items[:_ITEMS_LIMIT]),
         left_out=len(facts[_FACTS_LIMIT:]) + len(message.items[_ITEMS_LIMIT:]),
         sparkline=_drawing(message.sparkline),
         action=clean(message.action, _ACTION_LIMIT),
@@ -151,10 +155,20 @@ def parts(message: Message) -> Parts:
     )
 
 
-def _entry(item: Item) -> Entry:
+def _entries(items: Sequence[Item]) -> tuple[Entry, ...]:
+    mixed = len({item.severity for item in items}) > 1
+    entries = [_entry(item, _bracket(item.severity) if mixed else "") for item in items]
+    shown = [
+        replace(entry, what=_SAME) if before and entry.what == before.what else entry
+        for before, entry in zip([None, *entries], entries, strict=False)
+    ]
+    return (*shown[:_EXPLAINED], *(entry.bare() for entry in entries[_EXPLAINED:]))
+
+
+def _entry(item: Item, mark: str) -> Entry:
     return Entry(
         severity=item.severity,
-        title=f"{_bracket(item.severity)}{clean(item.title, TITLE_LIMIT)}",
+        title=f"{mark}{clean(item.title, TITLE_LIMIT)}",
         what=clean(item.what, _ITEM_LIMIT),
         action=clean(item.action, _VALUE_LIMIT),
     )
