@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell lock clean bench-detection
+.PHONY: demo test check fmt lint types imports spell lock clean bench bench-detection
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -41,6 +41,9 @@ spell: .venv/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@ .venv/.run
+
+bench: .venv/.run  ## what the rules cost: microseconds a row, bytes of state a job
+	$(BIN)/python -m bench.cost $(CURVES)
 
 # The detection rules beside what people would use instead, on CURVES (labelled runs), in an environment of its own.
 # WRITE names a document that takes the tables. What can't be installed is told, and our re-statement stands in.

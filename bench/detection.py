@@ -1,4 +1,4 @@
-"""The detection rules over labelled curves, at their shipped defaults: figures, halves, tuning, cost.
+"""The detection rules over labelled curves, at their shipped defaults: figures, halves, tuning.
 
     .venv/bin/python -m bench.detection [CURVES.jsonl[.gz] …] [--rule NAME] [--ids] [--halves] [--tune] [--out FILE]
 
@@ -12,8 +12,6 @@ import gzip
 import hashlib
 import itertools
 import json
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,8 +20,6 @@ from typing import Any
 
 from bench.detection_score import Outcome, Scores, score
 from watcher.cli.recordings import read_recordings
-from watcher.domain.codec import encode
-from watcher.domain.observations import Snapshot, Status
 from watcher.domain.replay import Recording, replay
 from watcher.domain.rules.divergence import Divergence
 from watcher.domain.rules.nan_loss import NanLoss
@@ -56,7 +52,6 @@ def main() -> None:
         print(f"== {path.name}: {len(pairs)} runs")
         outcomes = [outcome(recording, rules) for _, recording in pairs]
         show(score([run for run, _ in pairs], outcomes, ids=args.ids))
-        cost(pairs, rules)
         for title, chosen in halves(pairs) if args.halves else ():
             print(f"-- {title}")
             show(score([pairs[i][0] for i in chosen], [outcomes[i] for i in chosen], ids=False))
@@ -90,42 +85,6 @@ def outcome(recording: Recording, rules: Sequence[Any]) -> Outcome:
     stop = result.cancel
     cancel = {"step": stop.step, "rule": stop.rule, "reason": stop.reason} if stop else None
     return Outcome(recording.id, alerts, cancel)
-
-
-def cost(pairs: Sequence[tuple[Run, Recording]], rules: Sequence[Any]) -> None:
-    """Microseconds a row of `observe` and `judge`, and bytes of encoded state at the end of each run."""
-    rows = sum(len(recording.rows) for _, recording in pairs)
-    size = [0] * len(pairs)
-    total = 0.0
-    for rule in rules:
-        spent = 0.0
-        for i, (_, recording) in enumerate(pairs):
-            state, seconds = _timed(rule, recording)
-            spent += seconds
-            size[i] += len(json.dumps(encode(state)))
-        total += spent
-        print(f"   {rule.name:12} {spent / rows * 1e6:5.1f} us a row")
-    print(f"   {'together':12} {total / rows * 1e6:5.1f} us a row")
-    print(f"   state of a job, in bytes: median {statistics.median(size):.0f}, at most {max(size)}")
-
-
-def _timed(rule: Any, recording: Recording) -> tuple[Any, float]:  # noqa: ANN401 - any rule
-    state = rule.start()
-    plan = Snapshot(
-        job_id=recording.id,
-        at=NOW,
-        status=Status.RUNNING,
-        raw_status="running",
-        total_steps=recording.total_steps,
-        method=recording.method,
-        n_evals=recording.n_evals,
-    )
-    seen = [row for row in (plan, *recording.rows) if isinstance(row, rule.sees)]
-    begin = time.perf_counter()
-    for row in seen:
-        rule.observe(state, row)
-        rule.judge(state, NOW)
-    return state, time.perf_counter() - begin
 
 
 def halves(pairs: Sequence[tuple[Run, Recording]]) -> Iterator[tuple[str, list[int]]]:
