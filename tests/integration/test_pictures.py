@@ -1,6 +1,8 @@
 """The picture of a job's curve, from what the store has to what a message carries."""
 
 import asyncio
+import base64
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +10,17 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.receivers import HttpReceiver, MailReceiver, http_receiver, mail_receiver
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, a_snapshot, an_alert, at
-from tests.timeline import scene
+from tests.timeline import Scene, scene
+from watcher.bootstrap import pictures_of
 from watcher.domain.observations import EvalRow, Event, Observation, TrainRow
 from watcher.notify.picture import PNG, PictureError, picture
+from watcher.notify.receivers import build_receivers
 from watcher.service.pictures import AT_ONCE, JobPictures
 from watcher.service.ports import Writes
 from watcher.service.records import JobRecord, Proposal, ProposalState
+from watcher.settings import load_settings
 from watcher.store.sqlite import SqliteStore, open_store
 
 ALERT = an_alert(step=42, onset=30)
@@ -202,3 +208,53 @@ async def test_a_message_about_a_job_carries_its_curve(
         assert [message.job_id for message in play.messages]
         assert set(play.team.pictures) == {carried}
         assert bool(renderer.svgs) == takes
+
+
+async def _told_for_real(play: Scene, *urls: str) -> None:
+    """A job goes wrong, and the real receivers at these addresses are told with what the real renderer drew."""
+    play.routes = False
+    play.job()
+    play.at("2m", loss=9.0)
+    await play.run("5m")
+    receivers = build_receivers({"team": urls}, key=b"key", console=io.StringIO())
+    play.router.receivers = play.dispatcher.receivers = receivers
+    play.dispatcher.pictures = JobPictures(play.store, picture)
+    await play.router.run(hurry=True)
+    await play.dispatcher.run_until_idle()
+
+
+async def test_real_receivers_get_what_was_really_drawn(tmp_path: Path) -> None:
+    with mail_receiver() as mail, http_receiver() as http:
+        async with scene(tmp_path) as play:
+            url = f"mailto://{mail.place}?from=watcher@example.org&to=team@example.org"
+            await _told_for_real(play, url, f"json://{http.place}/")
+
+        inline, attached = _inline(mail), _attached(http)
+    assert inline == attached
+    assert inline.startswith(PNG)
+
+
+def _inline(mail: MailReceiver) -> bytes:
+    (received,) = mail.mails
+    (png,) = [part for part in received.walk() if part.get_content_type() == "image/png"]
+    rich = received.get_body(("html",))
+
+    assert rich is not None
+    assert f"cid:{str(png['Content-ID']).strip('<>')}" in rich.get_content()
+    content = png.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content
+
+
+def _attached(http: HttpReceiver) -> bytes:
+    (file,) = http.requests[0].json["attachments"]
+    return base64.b64decode(file["base64"])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_pictures_can_be_turned_off(tmp_path: Path, store: SqliteStore, *, wanted: bool) -> None:
+    file = tmp_path / "watcher.yaml"
+    file.write_text(f"pictures: {str(wanted).lower()}")
+    settings = load_settings(file, {"TOGETHER_API_KEY": "k" * 20})
+
+    assert (pictures_of(settings, store) is not None) == wanted

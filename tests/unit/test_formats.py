@@ -12,7 +12,8 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from tests.samples import ALL, DIVERGENCE, HOSTILE
 from watcher.domain.alerts import TransitionReason
-from watcher.domain.messages import Message
+from watcher.domain.messages import Item, Message
+from watcher.domain.verdicts import Severity
 from watcher.notify.formats import html, markdown, text
 from watcher.notify.formats.parts import BODY_LIMIT, PHRASES, TITLE_LIMIT, title
 
@@ -43,9 +44,7 @@ def test_reads(name: str, form: str, snapshot: SnapshotAssertion) -> None:
         pytest.param(
             TransitionReason.CANCELLED, "Cancelled: support_bot_v3: loss diverged", id="a cancel that was done"
         ),
-        pytest.param(
-            TransitionReason.CANCEL_REFUSED, "Not cancelled: support_bot_v3: loss diverged", id="a refusal"
-        ),
+        pytest.param(TransitionReason.CANCEL_REFUSED, "Not cancelled: support_bot_v3: loss diverged", id="a refusal"),
     ],
 )
 def test_a_title_tells_the_news_first(reason: TransitionReason, expected: str) -> None:
@@ -110,7 +109,7 @@ class Tags(HTMLParser):
         self.seen = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag == "a" or {name for name, _ in attrs} <= {"style"}
+        assert tag in ("a", "img") or {name for name, _ in attrs} <= {"style"}
         self.tags.add(tag)
 
     def handle_data(self, data: str) -> None:
@@ -124,13 +123,30 @@ def message_of(text_: str) -> Message:
     return replace(DIVERGENCE, title=text_, what=text_, facts=((text_, text_),), action=text_, sparkline=text_)
 
 
+def item_of(text_: str) -> Item:
+    return Item(reason=TransitionReason.FIRST, severity=Severity.WARNING, title=text_, what=text_, action=text_)
+
+
 @given(foreign)
 def test_foreign_text_adds_no_tag_and_no_control_character(hostile: str) -> None:
     parser = Tags()
-    parser.feed(html.render(message_of(hostile)))
+    message = replace(message_of(hostile), items=(item_of(hostile), replace(item_of("x"), severity=Severity.CRITICAL)))
+    parser.feed(html.render(message, picture="curve.png"))
 
-    assert parser.tags <= {"div", "p", "b", "table", "tr", "td", "span", "a"}
+    assert parser.tags <= {"div", "p", "b", "table", "tr", "td", "span", "a", "br", "img"}
     assert parser.seen.rstrip().endswith(f"id: {DIVERGENCE.key}")
+
+
+@given(foreign)
+def test_foreign_text_of_one_alert_forges_no_line_of_another(hostile: str) -> None:
+    message = replace(message_of("x"), facts=(), items=(item_of(hostile), item_of(hostile)))
+    lines = text.render(message).splitlines()
+
+    assert [line for line in lines if line.startswith("id: ")] == [f"id: {DIVERGENCE.key}"] == lines[-1:]
+    assert len([line for line in lines if line.startswith("-")]) == 2
+    for body in (text.render(message), markdown.render(message), html.render(message)):
+        body.encode()
+        assert not {"\x1b", "\x07", "\r", "\u202e", "\u2028"} & set(body)
 
 
 @given(foreign)
