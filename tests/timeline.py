@@ -154,6 +154,8 @@ class Scene:
     errors: list[Exception] = field(default_factory=list)
     cancels_settle: bool = True
     routes: bool = True
+    crashes: bool = False
+    """Whether looking at a job may fail for a fault of ours: only where the scene plants one."""
     _courses: dict[str, Course] = field(default_factory=dict)
     _script: list[tuple[float, int, Callable[[], Any]]] = field(default_factory=list)
     _expected: list[tuple[Span, What]] = field(default_factory=list)
@@ -223,6 +225,8 @@ class Scene:
             self.reports.append(await self.sweeper.run())
         except StoreError as error:
             self.errors.append(error)
+        crashed = [name for name in self.faults._open if name.startswith("job:")]
+        assert self.crashes or not crashed, crashed
 
     async def deliver(self) -> None:
         """What the daemon's pump does, until everything that can go on has done so."""

@@ -195,7 +195,7 @@ async def test_a_job_with_404_is_deleted_and_told_once(life: Scene) -> None:
     await life.run("25m")
 
     assert life.sweeper.book("ft-1") is None
-    assert len(life.messages) == 1
+    assert {alert.rule for alert in await life.alerts()} == {"deleted"}
 
 
 async def test_a_job_that_the_list_leaves_out_is_watched_on(life: Scene) -> None:

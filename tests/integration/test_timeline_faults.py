@@ -129,6 +129,7 @@ def _crash_row(play: Scene) -> TrainRow:
 
 
 async def test_a_fault_in_looking_at_one_job_is_told_and_costs_only_that_job(play: Scene) -> None:
+    play.crashes = True
     play.job("ft-1")
     play.job("ft-2")
     play.at("5m", job="ft-1", loss=9)
