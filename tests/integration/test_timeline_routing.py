@@ -91,7 +91,7 @@ async def test_news_of_one_job_come_in_one_message(tmp_path: Path) -> None:
         await live.run("6m")
 
     assert len(live.team.messages) == 1
-    assert {item.title.partition(":")[0] for item in live.messages[0].items} == {JOB}
+    assert live.messages[0].job_id == JOB
     assert len(live.messages[0].items) == 2
 
 

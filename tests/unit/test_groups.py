@@ -15,6 +15,7 @@ from watcher.domain.groups import Decision, Group, Member, Telling, Timing, add_
 from watcher.domain.muting import Muted
 
 FIRST, RESOLVED, REMINDER = TransitionReason.FIRST, TransitionReason.RESOLVED, TransitionReason.REMINDER
+AGAIN = TransitionReason.AGAIN
 ESCALATED, CANCELLED = TransitionReason.ESCALATED, TransitionReason.CANCELLED
 
 TIMING = Timing(
@@ -139,6 +140,37 @@ def test_what_began_and_what_ended_are_two_messages() -> None:
         {"resolved"},
         {"first"},
     ]
+
+
+def test_what_ended_and_came_back_before_it_was_told_is_one_beginning() -> None:
+    team = Receiver()
+    team.news(0, "a")
+    team.news(0.3, "a", RESOLVED)
+    team.news(0.6, "a", AGAIN)
+    team.live(300)
+
+    assert team.to() == [(1, "a", "first"), (241, "a", "reminder")]
+
+
+def test_what_was_told_and_left_for_less_than_an_interval_is_not_told_of_that() -> None:
+    team = Receiver()
+    team.news(0, "a")
+    team.news(2, "a", RESOLVED)
+    team.news(3, "a", AGAIN)
+    team.live(300)
+
+    assert team.to() == [(1, "a", "first"), (241, "a", "reminder")]
+    assert "not told: it ended and came back" in team.why
+
+
+def test_what_came_back_after_its_end_was_told_is_told_again() -> None:
+    team = Receiver()
+    team.news(0, "a")
+    team.news(20, "a", RESOLVED)
+    team.news(30, "a", AGAIN)
+    team.live(60)
+
+    assert [reason for _, _, reason in team.to()] == ["first", "resolved", "again"]
 
 
 def test_all_clear_is_only_said_when_nothing_is_left() -> None:

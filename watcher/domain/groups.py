@@ -158,6 +158,7 @@ class _Flushing:
         """What happened: for the receiver, and for the one to whom it was escalated before."""
         own, elsewhere = list[Item](), list[Item]()
         for member in self.group.members.values():
+            self._settle(member)
             if not member.news or self._is_held(member):
                 continue
             items: list[Item] = [(number, member.alert_id, reason) for number, reason in member.news]
@@ -169,10 +170,23 @@ class _Flushing:
                 for _, _, reason in items:
                     self._note(member, f"told: {reason}", to=self.escalate_to)
             told = {reason for _, _, reason in items} - _ENDS
-            if told and (member.told_at is None or TransitionReason.FIRST in told):
+            if told and (member.told_at is None or told & _BEGINS):
                 member.told_at = member.last_at = self.now
             member.news, member.muted = [], ""
         return own, elsewhere
+
+    def _settle(self, member: Member) -> None:
+        """What ended and came back before anybody was told of it went on."""
+        begins = [place for place, (_, reason) in enumerate(member.news) if reason in _BEGINS]
+        if not any(reason in _ENDS for _, reason in member.news[: max(begins, default=0)]):
+            return
+        kept = begins[0] if member.told_at is None else None
+        member.news = [
+            item
+            for place, item in enumerate(member.news)
+            if place > begins[-1] or place == kept or item[1] not in _BEGINS | _ENDS
+        ]
+        self._note(member, "not told: it ended and came back")
 
     def _is_held(self, member: Member) -> bool:
         """A muted alert waits; one that began and ended unseen is let go, since there is nothing left to tell.
