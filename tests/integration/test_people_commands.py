@@ -147,6 +147,23 @@ def test_an_acknowledgement_shows_wherever_the_alert_does_and_the_first_stays(st
     assert len(read(state, lambda reads: [d for d, _ in reads.decisions(ALERT.id) if d.what == "acknowledged"])) == 1
 
 
+def test_the_id_of_a_message_will_do_for_its_alert(state: Path) -> None:
+    story = run("explain", "k-2", "--format", "json").json
+    done = run("ack", "k-1")
+
+    assert story["alert"]["id"] == ALERT.id
+    assert done.out.startswith(f"{ALERT.id} (divergence on ft-1): an-operator has it")
+
+    both = Decision(alert_id=OVER.id, receiver="team", at=NOW, what="told: first")
+    with open_store(state / "watcher.db") as store:
+        store.write_now(lambda tx: tx.add_decisions([(both, "k-1")]))
+    several = run("explain", "k-1")
+
+    assert several.code == 2
+    assert "told of 2 alerts" in several.err
+    assert ALERT.id in several.err
+
+
 def test_an_alert_that_is_over_or_unknown_can_not_be_acknowledged(state: Path) -> None:  # noqa: ARG001
     over, unknown = run("ack", OVER.id), run("ack", "nope")
 

@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    alert: Annotated[str, typer.Argument(metavar="ALERT", help="The id that `watcher alerts --format json` shows.")],
+    alert: Annotated[
+        str, typer.Argument(metavar="ALERT", help="Its id, as `watcher alerts` shows it, or that of a message.")
+    ],
     config: ConfigOption = None,
     state_dir: StateOption = None,
     format: FormatOption = Format.TABLE,

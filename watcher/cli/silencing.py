@@ -119,7 +119,9 @@ def expire(
 
 
 def ack(
-    alert: Annotated[str, typer.Argument(metavar="ALERT", help="The id that `watcher alerts --format json` shows.")],
+    alert: Annotated[
+        str, typer.Argument(metavar="ALERT", help="Its id, as `watcher alerts` shows it, or that of a message.")
+    ],
     comment: Annotated[str, typer.Option("--comment", help="What is done about it.")] = "",
     author: AuthorOption = None,
     config: ConfigOption = None,
@@ -136,7 +138,9 @@ def ack(
         print_json(known)
     else:
         who, when = drawing.sentence(known["acknowledged_by"]), tables.moment(known["acknowledged_at"])
-        typer.echo(f"{alert} ({known['rule']} on {drawing.sentence(known['subject'])}): {who} has it since {when}")
+        typer.echo(
+            f"{known['alert']} ({known['rule']} on {drawing.sentence(known['subject'])}): {who} has it since {when}"
+        )
     return 0
 
 

@@ -15,6 +15,7 @@ def alert_table(found: list[Json], names: Mapping[str, str] | None) -> Table:
     """Alerts with their reasons; with `names` those of several subjects, named as people know them."""
     table = plain()
     table.add_column("")
+    table.add_column("id", no_wrap=True)
     table.add_column("since", no_wrap=True)
     if names is not None:
         table.add_column("subject", no_wrap=True, max_width=24)
@@ -26,6 +27,7 @@ def alert_table(found: list[Json], names: Mapping[str, str] | None) -> Table:
         known = [Text((names or {}).get(alert["subject"], drawing.sentence(alert["subject"])))]
         table.add_row(
             drawing.mark(alert["severity"]),
+            Text(alert["id"], "dim"),
             moment(alert["starts_at"]),
             *(known if names is not None else []),
             Text(drawing.title(alert), drawing.SEVERITY.get(alert["severity"], "")),

@@ -3,8 +3,7 @@
 from typing import Any
 
 from watcher.domain.groups import Group, Member
-from watcher.service.errors import ConfigError
-from watcher.service.people import ack_view
+from watcher.service.people import ack_view, alert_of
 from watcher.service.ports import Reads
 from watcher.service.records import JobKey, OutboxRow, OutboxState, StoredTransition
 from watcher.service.status import alert_view, iso, proposal_view
@@ -12,15 +11,14 @@ from watcher.service.status import alert_view, iso, proposal_view
 Json = dict[str, Any]
 
 
-def explain_view(reads: Reads, alert_id: str) -> Json:
+def explain_view(reads: Reads, word: str) -> Json:
     """An alert's story as JSON values; text from the API is not escaped here.
 
     Raises:
         ConfigError: there is no such alert.
     """
-    alert = reads.alert(alert_id)
-    if alert is None:
-        raise ConfigError(f"alert {alert_id!r} is not known; expected an id that `watcher alerts` shows")
+    alert = alert_of(reads, word)
+    alert_id = alert.id
     ack, history = reads.ack(alert_id), reads.transitions(alert_id)
     key = JobKey(alert.subject.account, alert.subject.job_id)
     proposals = reads.proposals(key=key) if alert.subject.job_id else []

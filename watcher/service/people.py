@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watcher.domain.alerts import AlertState
+from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.groups import Decision
 from watcher.domain.matching import Matcher, parse_matcher
 from watcher.domain.muting import Silence
@@ -142,18 +142,32 @@ def acknowledge(tx: Writes, alert_id: str, *, author: str, comment: str, now: da
     Raises:
         ConfigError: there is no such alert, or it is over.
     """
-    alert = tx.alert(alert_id)
-    if alert is None:
-        raise ConfigError(f"alert {alert_id!r} is not known; expected an id that `watcher alerts` shows")
-    known = tx.ack(alert_id)
+    alert = alert_of(tx, alert_id)
+    known = tx.ack(alert.id)
     if known is None and alert.state is not AlertState.FIRING:
-        raise ConfigError(f"alert {alert_id} is over: there is nothing left to acknowledge")
+        raise ConfigError(f"alert {alert.id} is over: there is nothing left to acknowledge")
     if known is None:
-        known = Ack(alert_id, author, comment, now)
+        known = Ack(alert.id, author, comment, now)
         tx.save_ack(known)
         why = f"by {author}" + (f": {comment}" if comment else "")
-        tx.add_decisions([(Decision(alert_id=alert_id, receiver="", at=now, what="acknowledged", why=why), "")])
-    return {"alert": alert_id, "rule": alert.rule, "subject": alert.subject.name, **ack_view(known)}
+        tx.add_decisions([(Decision(alert_id=alert.id, receiver="", at=now, what="acknowledged", why=why), "")])
+    return {"alert": alert.id, "rule": alert.rule, "subject": alert.subject.name, **ack_view(known)}
+
+
+def alert_of(reads: Reads, word: str) -> Alert:
+    """The alert of an id, or the one that a message told of: its last line is what people have at hand.
+
+    Raises:
+        ConfigError: there is none, or the message told of several.
+    """
+    told = [word] if reads.alert(word) is not None else reads.told_by(word)
+    if len(told) > 1:
+        raise ConfigError(f"the message {word!r} told of {len(told)} alerts; expected one of {', '.join(told)}")
+    alert = reads.alert(told[0]) if told else None
+    if alert is None:
+        expected = "expected an id that `watcher alerts` shows, or that of a message that told of it"
+        raise ConfigError(f"alert {word!r} is not known; {expected}")
+    return alert
 
 
 def ack_view(ack: Ack) -> dict[str, Any]:

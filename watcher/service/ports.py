@@ -164,6 +164,9 @@ class Reads(Protocol):
 
     def ack(self, alert_id: str) -> Ack | None: ...
 
+    def told_by(self, key: str) -> list[str]:
+        """The alerts that the message with this key told of."""
+
     def acks(self) -> dict[str, Ack]:
         """All of them, by alert."""
 

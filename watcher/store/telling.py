@@ -43,6 +43,10 @@ class TellingReads(Connected):
         row = self._run(select(schema.acks).where(_acks.alert_id == alert_id)).first()
         return None if row is None else Ack(row.alert_id, row.author, row.comment, moment(row.at))
 
+    def told_by(self, key: str) -> list[str]:
+        told = select(_decisions.alert_id).where(_decisions.outbox_key == key).distinct().order_by(_decisions.alert_id)
+        return [row.alert_id for row in self._run(told)]
+
     def acks(self) -> dict[str, Ack]:
         found = self._run(select(schema.acks))
         return {row.alert_id: Ack(row.alert_id, row.author, row.comment, moment(row.at)) for row in found}
