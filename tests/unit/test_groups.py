@@ -381,13 +381,13 @@ def test_as_many_as_are_allowed_are_no_storm() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.floats(0, 200, allow_nan=False).map(lambda value: round(value, 1)),
+        st.floats(0, 90, allow_nan=False).map(lambda value: round(value, 1)),
         st.sampled_from("abc"),
         st.sampled_from(["fire", "fire", "end", "ack"]),
     ),
-    max_size=30,
+    max_size=20,
 )
-SPANS = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 600)), max_size=4)
+SPANS = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 300)), max_size=4)
 TIMINGS = st.builds(
     Timing,
     group_wait=st.sampled_from([timedelta(0), timedelta(minutes=1)]),
@@ -420,7 +420,7 @@ def lived(
         elif what == "ack" and name in firing:
             team.live(minute)
             team.acked.add(firing[name][0])
-    team.live(minute + 5000)
+    team.live(minute + 1500)
     return team, dict(firing.values())
 
 
