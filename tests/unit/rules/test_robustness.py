@@ -84,7 +84,8 @@ def _steps_back() -> tuple[Row, ...]:
 
 
 def _zero_learning_rate_tail() -> tuple[Row, ...]:
-    return rows(shape(300, lambda t: 1.2 + 0.8 * math.exp(-8 * min(t, 0.85)), noise=0.03))
+    losses = shape(300, lambda t: 1.2 + 0.8 * math.exp(-8 * min(t, 0.85)), noise=0.03)
+    return rows(losses, lr=[1e-4 if i < 0.85 * 300 else 0.0 for i in range(300)])
 
 
 def _lone_nan_rows() -> tuple[Row, ...]:
@@ -110,7 +111,7 @@ HEALTHY = [
     pytest.param(_steps_back(), None, id="a restart that steps back"),
     pytest.param(_zero_learning_rate_tail(), None, id="a tail at learning rate 0"),
     pytest.param(_lone_nan_rows(), None, id="a lone NaN row now and then"),
-    pytest.param(rows(falling(), every=500), None, id="a row every 500 steps"),
+    *[pytest.param(rows(falling(), every=n), None, id=f"a row every {n} steps") for n in (1, 2, 10, 50, 500)],
     pytest.param(rows(falling(10)), None, id="ten rows in all"),
     pytest.param(rows(falling(), norms=None, lr=None), None, id="no gradient norm and no learning rate anywhere"),
 ]
