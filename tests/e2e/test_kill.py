@@ -90,12 +90,12 @@ def test_killed_between_send_and_record_it_sends_again_under_the_same_key(place:
     held = threading.Event()
     place.receiver.replies.append(Reply(hold=held))
     with place.run("first") as daemon:
-        daemon.until(lambda: place.told("nan_loss"), "the first message")
+        daemon.until(lambda: place.told("loss is not a number"), "the first message")
         daemon.kill()
     held.set()
     with place.run("second") as daemon:
-        daemon.until(lambda: len(place.told("nan_loss (train)")) > 1, "the message again")
-        first, second, *_ = place.told("nan_loss")
+        daemon.until(lambda: len(place.told("loss is not a number")) > 1, "the message again")
+        first, second, *_ = place.told("loss is not a number")
 
     assert first == second
     assert key_of(first) == key_of(second)
@@ -121,7 +121,7 @@ def test_sigterm_waits_for_a_send_and_a_second_one_does_not(place: Place) -> Non
     held = threading.Event()
     place.receiver.replies.append(Reply(hold=held))
     with place.run("drained") as daemon:
-        daemon.until(lambda: place.told("nan_loss"), "the message")
+        daemon.until(lambda: place.told("loss is not a number"), "the message")
         daemon.terminate()
         daemon.until(lambda: daemon.said("daemon.draining"), "the drain")
         held.set()
@@ -131,13 +131,13 @@ def test_sigterm_waits_for_a_send_and_a_second_one_does_not(place: Place) -> Non
         daemon.terminate()
         assert daemon.ended() == 0
 
-    assert len(place.told("nan_loss")) == 1
+    assert len(place.told("loss is not a number")) == 1
 
     held.clear()
     place.receiver.replies.append(Reply(hold=held))
     place.state = place.folder / "other"
     with place.run("forced") as daemon:
-        daemon.until(lambda: len(place.told("nan_loss")) == 2, "the message of another watcher")
+        daemon.until(lambda: len(place.told("loss is not a number")) == 2, "the message of another watcher")
         daemon.terminate()
         daemon.until(lambda: daemon.said("daemon.draining"), "the drain")
         daemon.terminate()
@@ -160,13 +160,13 @@ def test_what_stands_beside_a_running_daemon(tmp_path: Path, receiver: HttpRecei
 
 def _beside_a_running_daemon(place: Place, job: str, clock: NsClock) -> None:
     with place.run() as daemon:
-        daemon.until(lambda: place.told("nan_loss"), "an alert")
+        daemon.until(lambda: place.told("loss is not a number"), "an alert")
         second = watcher(*place.words("run"), env=place.env)
         once = watcher(*place.words("once"), env=place.env)
         vetoed = watcher(*place.words("veto", job), env=place.env)
         unknown = watcher(*place.words("veto", "ft-none"), env=place.env)
         # A little at a time, as training goes: a cancel needs two sweeps with fresh rows.
-        daemon.until(lambda: _a_little_later(clock) and place.told("completion"), "the end of the job")
+        daemon.until(lambda: _a_little_later(clock) and place.told("completed"), "the end of the job")
         daemon.terminate()
         assert daemon.ended() == 0
     lifted = watcher(*place.words("veto", job, "--lift"), env=place.env)
@@ -213,7 +213,7 @@ def test_once_reports_what_it_sees_and_what_it_does_not(tmp_path: Path, receiver
         ("nan_loss", "train", "firing")
     ]
     assert (seen["delivered"], seen["due"]) == (1, 0)
-    assert len(place.told("nan_loss")) == 1
+    assert len(place.told("loss is not a number")) == 1
 
     assert bad.returncode == 3
     both = json.loads(bad.stdout)
@@ -247,7 +247,7 @@ def test_a_key_and_an_address_in_the_environment_are_enough(tmp_path: Path) -> N
             daemon.terminate()
             assert daemon.ended() == 0
 
-    assert "nan_loss (train)" in daemon.stdout.read_text()
+    assert "loss is not a number" in daemon.stdout.read_text()
     assert (tmp_path / ".local/state/watcher/watcher.db").exists()
     assert holds(tmp_path, PLANTED) == []
 

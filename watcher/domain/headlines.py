@@ -43,7 +43,7 @@ _KINDS = {
     ("watcher_fault", "rule_crash"): "a rule crashed",
     ("watcher_fault", "dead_letter"): "a message was not delivered",
     ("watcher_fault", "store"): "the store does not work",
-    ("watcher_fault", "reload"): "the new configuration is not used",
+    ("watcher_fault", "reload"): "reload failed, the old settings stay",
     ("watcher_fault", "clock"): "the clock was changed",
     ("watcher_fault", "cancel_rate"): "auto-cancel stopped",
 }
