@@ -1,6 +1,6 @@
 """`explain`: why an alert was, or was not, told: to whom, when, with what result, and when next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -52,7 +52,7 @@ def _story(found: Json) -> Iterator[Text]:
     yield from _section("cancel", policy + [_cancel(entry) for entry in found["cancels"]], "none")
 
 
-def _section(title: str, lines: Any, nothing: str = "nothing") -> Iterator[Text]:  # noqa: ANN401 - any iterable of text
+def _section(title: str, lines: Iterable[str], nothing: str = "nothing") -> Iterator[Text]:
     yield Text(f"{title}:", "bold")
     for line in list(lines) or [nothing]:
         yield Text(f"  {line}")

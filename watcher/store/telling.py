@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Table, delete, insert, or_, select
+from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from watcher.domain import codec
@@ -121,8 +120,3 @@ class TellingWrites(TellingReads):
             if group.flush_at is not None and group.flush_at > latest:
                 group.flush_at = latest
                 self.save_group(group)
-
-    def _replace(self, table: Table, key: str, values: dict[str, Any]) -> None:
-        rest = {name: value for name, value in values.items() if name != key}
-        fresh = upsert(table).values(values)
-        self._run(fresh.on_conflict_do_update(index_elements=[key], set_=rest))
