@@ -160,7 +160,8 @@ def failures(test: RuleTest, policy: CancelPolicy) -> list[str]:
             left.remove(met)
     found += [f"expected {expected}; {_what_fired(expected.rule, left)}" for expected in missing]
     named = {expected.rule for expected in missing}
-    found += [f"expected nothing more of {alert.rule}; got {_fired(alert)}" for alert in left if alert.rule not in named]
+    beside = [alert for alert in left if alert.rule not in named]
+    found += [f"expected nothing more of {alert.rule}; got {_fired(alert)}" for alert in beside]
     return found + _cancel_failures(test.cancel, result.cancel)
 
 
