@@ -86,10 +86,11 @@ def _worst_first(telling: Told) -> int:
 
 
 def _item(transition: Transition, facts: JobFacts | None, *, one_job: bool) -> Item:
+    what = headline(transition.alert) if one_job else title(transition.alert, facts)
     return Item(
         reason=transition.reason,
         severity=transition.alert.severity,
-        title=headline(transition.alert) if one_job else title(transition.alert, facts),
+        title=f"{what} ({transition.alert.rule})",
         what=_what(transition),
         action="" if one_job else jobrows.done(transition),
         alert_id=transition.alert.id,

@@ -46,7 +46,7 @@ def _picture(name: str) -> str:
 def _item(item: Entry) -> str:
     colour = _COLOURS[item.severity]
     lines = [f'<b style="color:{colour}">{escape(item.title)}</b>']
-    lines += [escape(part) for part in (item.what, item.action) if part]
+    lines += [escape(part) for part in (item.what, item.action, item.alert) if part]
     return f'<p style="margin:0 0 {10 if item.what else 2}px">{"<br>".join(lines)}</p>'
 
 

@@ -52,5 +52,5 @@ def _render(shown: Parts, *, heading: bool) -> str:
 
 def _item(item: Entry) -> str:
     """One point of a list: services differ in how they show paragraphs inside one."""
-    words = " ".join(escape(part) for part in (item.what, item.action) if part)
+    words = " ".join(escape(part) for part in (item.what, item.action, item.alert) if part)
     return f"- **{escape(item.title)}** {words}".rstrip()

@@ -60,10 +60,11 @@ class Entry:
     title: str
     what: str
     action: str
+    alert: str
 
     def bare(self) -> "Entry":
         """Its title alone."""
-        return replace(self, what="", action="")
+        return replace(self, what="", action="", alert="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +172,7 @@ def _entry(item: Item, mark: str) -> Entry:
         title=f"{mark}{clean(item.title, TITLE_LIMIT)}",
         what=clean(item.what, _ITEM_LIMIT),
         action=clean(item.action, _VALUE_LIMIT),
+        alert=clean(f"alert: {item.alert_id}", _VALUE_LIMIT) if item.alert_id else "",
     )
 
 

@@ -26,4 +26,4 @@ def _render(shown: Parts, *, heading: bool) -> str:
 
 def _item(item: Entry) -> list[str]:
     """Set apart by a dash, its own words below it and indented."""
-    return [f"- {item.title}", *(f"  {line}" for line in (item.what, item.action) if line)]
+    return [f"- {item.title}", *(f"  {line}" for line in (item.what, item.action, item.alert) if line)]
