@@ -7,8 +7,8 @@ BIN := .venv/bin
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
 
-test: .venv/.dev  ## all tests
-	$(BIN)/pytest
+test: .venv/.dev  ## all tests, in two processes
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: lint types imports spell test  ## what CI runs
 

@@ -169,11 +169,10 @@ def test_the_api_failed_in_every_way_and_was_lived_through(played: Played) -> No
 def test_every_alert_is_told_and_no_message_twice(played: Played) -> None:
     texts = [file.read_text().splitlines() for file in (played.out / "notifications").iterdir()]
     keys = [lines[-1] for lines in texts]
-    titles = [lines[0] for lines in texts]
     untold = [
         (alert["job"], alert["rule"])
         for alert in played.alerts
-        if not any(f"{alert['job']}: " in title and alert["rule"] in title for title in titles)
+        if not any(f"{alert['job']}: " in lines[0] and f"({alert['rule']})" in "\n".join(lines) for lines in texts)
     ]
 
     assert all(re.fullmatch(r"id: \w+", key) for key in keys)

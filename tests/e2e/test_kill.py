@@ -58,8 +58,9 @@ class Place:
         return running(self.folder, *self.words("run"), env=self.env, name=name)
 
     def told(self, word: str) -> list[str]:
-        """Messages whose title holds a word."""
-        return [r.json["message"] for r in list(self.receiver.requests) if word in r.json["title"]]
+        """Messages whose title holds a word, or that are about an alert of a rule."""
+        sent = [(r.json["title"], r.json["message"]) for r in list(self.receiver.requests)]
+        return [message for title, message in sent if word in title or f"({word})" in message]
 
 
 def key_of(message: str) -> str:

@@ -53,13 +53,7 @@ DEFAULT_INHIBITIONS = (
     # A job that failed has not also stalled, and why it failed is told by the failure.
     Inhibition(
         source=_rules("failure", "deleted"),
-        target=_rules("stall", "plateau", "overfitting", "gradient", "queue_time", "loss_spike"),
-        equal=("account", "job"),
-    ),
-    # The milder words for a loss that is lost.
-    Inhibition(
-        source=_rules("divergence", "nan_loss"),
-        target=_rules("plateau", "overfitting", "gradient", "loss_spike"),
+        target=_rules("stall", "plateau", "queue_time"),
         equal=("account", "job"),
     ),
     # What can't be seen is not known: nothing that rests on silence is told of an account that is out of sight.
