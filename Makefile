@@ -27,7 +27,7 @@ imports: .venv/.dev
 	$(BIN)/lint-imports
 
 spell: .venv/.dev
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs watcher config deploy tests --skip '*.gz,tests/data/*,*.svg,*.js'
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs watcher config deploy tests --ignore-words-list intervall --skip '*.gz,tests/data/*,*.svg,*.js'
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -18,7 +18,7 @@ from watcher.domain.chart import HEIGHT, WIDTH, AlertMark, Chart, chart_of, draw
 from watcher.domain.chart.data import LARGEST, gaps, series, smoothed
 from watcher.domain.chart.frame import LEFT, RIGHT
 from watcher.domain.chart.scale import Scale, short_label, step_label, value_label, value_scale
-from watcher.domain.chart.svg import BLACK, PALE, SKY, VERMILLION
+from watcher.domain.chart.svg import BLACK, PALE, SKY, VERMILION
 from watcher.domain.chart.text import Flag, Placed, clean, fit, place, width
 from watcher.domain.observations import EvalRow, Row, TrainRow
 from watcher.domain.rule import SubjectKind
@@ -210,7 +210,7 @@ def test_marks_stand_at_their_steps() -> None:
     mark = AlertMark(rule="divergence", severity=Severity.CRITICAL, step=500, onset=250)
     root = parsed(Chart(title="t", train=[(s, 1.0) for s in range(1001)], alerts=[mark], cancel=750, checkpoints=[100]))
 
-    (pole,) = strokes(root, VERMILLION)
+    (pole,) = strokes(root, VERMILION)
     (shade,) = [e for e in root.iter(f"{SVG}rect") if "fill-opacity" in e.attrib]
     (cancel,) = strokes(root, BLACK)
     notch = next(e.attrib["d"] for e in root.iter(f"{SVG}path") if e.get("fill") == BLACK)

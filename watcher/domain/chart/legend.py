@@ -7,7 +7,7 @@ from watcher.domain.chart import svg
 from watcher.domain.chart.frame import HEADER, LEGEND_ROW, RIGHT
 from watcher.domain.chart.text import width
 
-TRAIN, SMOOTHED, EVAL, EARLIER, LANE, BAD = svg.SKY, svg.BLUE, svg.GREEN, "#999", svg.PURPLE, svg.VERMILLION
+TRAIN, SMOOTHED, EVAL, EARLIER, LANE, BAD = svg.SKY, svg.BLUE, svg.GREEN, "#999", svg.PURPLE, svg.VERMILION
 
 _LEFT, _SIZE = 12.0, 14.0
 _SWATCH, _APART = 24.0, 16.0

@@ -10,7 +10,7 @@ from watcher.domain.chart.scale import Scale, step_label
 from watcher.domain.chart.text import Flag, Placed, fit, place, width
 from watcher.domain.verdicts import Severity
 
-COLOURS = {Severity.CRITICAL: svg.VERMILLION, Severity.WARNING: svg.ORANGE, Severity.INFO: svg.BLUE}
+COLOURS = {Severity.CRITICAL: svg.VERMILION, Severity.WARNING: svg.ORANGE, Severity.INFO: svg.BLUE}
 _DASHES = {Severity.CRITICAL: "", Severity.WARNING: "7 4", Severity.INFO: "2 4"}
 """So that a severity can be told without colour too."""
 

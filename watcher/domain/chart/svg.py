@@ -4,7 +4,7 @@ import html
 
 from watcher.domain.chart.text import clean
 
-SKY, BLUE, GREEN, VERMILLION, ORANGE, PURPLE = "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
+SKY, BLUE, GREEN, VERMILION, ORANGE, PURPLE = "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
 BLACK, DARK, GREY, PALE, GRID = "#000", "#222", "#555", "#EBEBEB", "#D9D9D9"
 
 
