@@ -16,3 +16,4 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings or keys of whoever runs it."""
     for name in [name for name in os.environ if name.startswith(("WATCHER_", "TOGETHER_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # parallel test processes are given a width of their own
