@@ -46,7 +46,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         told = Decision(alert_id=ALERT.id, receiver="team", at=NOW, what="told: first")
         tx.add_decisions([(told, key) for key in ("k-1", "k-2", "k-3")])
         member = Member(alert_id=ALERT.id, labels={}, told_at=NOW, last_at=NOW)
-        tx.save_group(Group(key="g", receiver="team", route=0, members={ALERT.id: member}, flush_at=at(240)))
+        tx.save_group(Group(key="g", receiver="team", route="", members={ALERT.id: member}, flush_at=at(240)))
         tx.add_proposal(a_proposal(alert_id=ALERT.id, reason="hopeless"))
 
     with open_store(tmp_path / "watcher.db") as store:
@@ -121,7 +121,7 @@ def test_a_silence_needs_a_matcher_and_a_known_id(state: Path) -> None:  # noqa:
 
 def test_the_end_of_a_silence_lets_what_it_held_be_looked_at_at_once(state: Path) -> None:
     made = silence("rule=x", "--for", "2h", "--comment", "why").json
-    held = Group(key="h", receiver="team", route=0, members={"a": Member(alert_id="a", labels={}, muted="silence")})
+    held = Group(key="h", receiver="team", route="", members={"a": Member(alert_id="a", labels={}, muted="silence")})
     with open_store(state / "watcher.db") as store:
         store.write_now(lambda tx: tx.save_group(held))
     run("silence", "expire", made["id"])

@@ -35,7 +35,7 @@ class Receiver:
     timing: Timing = TIMING
     escalate_to: str = ""
     mutes: Callable[[str, float], Muted | None] = lambda _alert, _minute: None
-    group: Group = field(default_factory=lambda: Group(key="g", receiver="team", route=0))
+    group: Group = field(default_factory=lambda: Group(key="g", receiver="team", route=""))
     acked: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     tellings: list[Telling] = field(default_factory=list)

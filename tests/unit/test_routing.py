@@ -1,11 +1,13 @@
 """Routes: which take an alert, what of it they tell, and who is told together."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.stored import an_alert
 from watcher.domain.alerts import WATCHER, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
-from watcher.domain.matching import LABELS, parse_matcher
+from watcher.domain.matching import LABELS, Matcher, parse_matcher
 from watcher.domain.muting import DEFAULT_INHIBITIONS, Inhibition
 from watcher.domain.routing import Route, Routing, group_key, is_told, labels, matching_routes
 
@@ -53,14 +55,24 @@ def test_what_is_told(reason: TransitionReason, notice: bool, route: Route, told
     assert is_told(Transition(alert=alert, reason=reason, at=alert.starts_at), route) is told
 
 
+def test_a_stored_group_finds_its_route_wherever_it_stands_now() -> None:
+    mine = Route(receivers=("team",), matchers=(Matcher("suffix", ("prod-*",)),))
+    rest = Route(receivers=("team",))
+    moved = Routing(routes=(Route(receivers=("boss",), matchers=(Matcher("rule", ("x",)),)), mine, rest))
+
+    assert moved.route(mine.id) is mine
+    assert Routing(routes=(rest,)).route(mine.id) is rest
+
+
 def test_told_together_is_what_agrees_on_the_labels_of_one_receiver_and_route() -> None:
     route = Route(receivers=("team",), group_by=("account", "suffix"))
-    mine = group_key(0, "team", route, {"account": "main", "suffix": "a", "rule": "x"})
+    other = replace(route, matchers=(Matcher("account", ("main",)),))
+    mine = group_key("team", route, {"account": "main", "suffix": "a", "rule": "x"})
 
-    assert mine == group_key(0, "team", route, {"account": "main", "suffix": "a", "rule": "y"})
-    assert len({mine, group_key(1, "team", route, {"account": "main", "suffix": "a"})}) == 2
-    assert len({mine, group_key(0, "boss", route, {"account": "main", "suffix": "a"})}) == 2
-    assert len({mine, group_key(0, "team", route, {"account": "main", "suffix": "b"})}) == 2
+    assert mine == group_key("team", route, {"account": "main", "suffix": "a", "rule": "y"})
+    assert len({mine, group_key("team", other, {"account": "main", "suffix": "a"})}) == 2
+    assert len({mine, group_key("boss", route, {"account": "main", "suffix": "a"})}) == 2
+    assert len({mine, group_key("team", route, {"account": "main", "suffix": "b"})}) == 2
 
 
 @pytest.mark.parametrize(

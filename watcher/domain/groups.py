@@ -57,7 +57,7 @@ class Group:
 
     key: str
     receiver: str
-    route: int
+    route: str
     members: dict[str, Member] = field(default_factory=dict)
     flush_at: datetime | None = None
     told_at: datetime | None = None

@@ -1,5 +1,6 @@
 """Which receivers are told of a transition, and how: routes by labels, the first match wins unless it says to go on."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,11 @@ class Route:
     mute_times: tuple[MuteTime, ...] = ()
     escalate_to: str = ""
 
+    @property
+    def id(self) -> str:
+        """What a stored group knows its route by: the same while it takes the same alerts, wherever it stands."""
+        return hashlib.sha256(" ".join(map(str, self.matchers)).encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
@@ -37,6 +43,10 @@ class Routing:
     routes: tuple[Route, ...]
     inhibitions: tuple[Inhibition, ...] = DEFAULT_INHIBITIONS
     storm: int = 10
+
+    def route(self, route_id: str) -> Route:
+        """The route of a stored group; one that a reload took away is replaced by the last, which takes everything."""
+        return next((route for route in self.routes if route.id == route_id), self.routes[-1])
 
     @property
     def inhibits_by_facts(self) -> bool:
@@ -79,6 +89,6 @@ def matching_routes(routing: Routing, seen: Mapping[str, str]) -> list[int]:
     return found
 
 
-def group_key(place: int, receiver: str, route: Route, seen: Mapping[str, str]) -> str:
+def group_key(receiver: str, route: Route, seen: Mapping[str, str]) -> str:
     """The same for all alerts that one receiver is told of together."""
-    return "\x1f".join((str(place), receiver, *(seen.get(label, "") for label in route.group_by)))
+    return "\x1f".join((route.id, receiver, *(seen.get(label, "") for label in route.group_by)))

@@ -13,7 +13,7 @@ from watcher.domain.facts import JobFacts
 from watcher.domain.groups import Decision, Group, Item, Member, Telling, add_news, flush, storm
 from watcher.domain.messages import Message
 from watcher.domain.muting import Muted, muted_by
-from watcher.domain.routing import Routing, group_key, is_told, labels, matching_routes
+from watcher.domain.routing import Route, Routing, group_key, is_told, labels, matching_routes
 from watcher.service.ports import Clock, Reads, Receivers, Store, Writes
 from watcher.service.records import AlertQuery, Effect, NewEffect, StoredTransition
 
@@ -109,13 +109,13 @@ class _Run:
         for place in matching_routes(self._routing, seen):
             route = self._routing.routes[place]
             if not is_told(transition, route):
-                self._let_go(stored, seen, place)
+                self._let_go(stored, seen, route)
                 continue
             for receiver in route.receivers:
                 if receiver in told:
                     continue
                 told.add(receiver)
-                group = self._group(group_key(place, receiver, route, seen), receiver, place)
+                group = self._group(group_key(receiver, route, seen), receiver, route)
                 member = Member(alert_id=alert.id, labels=seen, notice=alert.notice)
                 add_news(
                     group,
@@ -126,11 +126,10 @@ class _Run:
                     now=self._now,
                 )
 
-    def _let_go(self, stored: StoredTransition, seen: dict[str, str], place: int) -> None:
+    def _let_go(self, stored: StoredTransition, seen: dict[str, str], route: Route) -> None:
         """An end that is not told: the alert is not repeated any more all the same."""
-        route = self._routing.routes[place]
         for receiver in route.receivers:
-            group = self._known(group_key(place, receiver, route, seen))
+            group = self._known(group_key(receiver, route, seen))
             member = group.members.get(stored.transition.alert.id) if group else None
             if member is not None and stored.transition.alert.ends_at is not None:
                 member.firing = False
@@ -143,18 +142,16 @@ class _Run:
             self._groups[key] = found
         return self._groups[key]
 
-    def _group(self, key: str, receiver: str, place: int) -> Group:
+    def _group(self, key: str, receiver: str, route: Route) -> Group:
         known = self._known(key)
         if known is None:
-            known = self._groups[key] = Group(key=key, receiver=receiver, route=place)
+            known = self._groups[key] = Group(key=key, receiver=receiver, route=route.id)
         return known
 
     def _flush(self) -> list[Telling]:
         tellings, decisions = list[Telling](), list[Decision]()
         for group in self._groups.values():
-            # A reload may have fewer routes: the last one takes what no other does.
-            group.route = min(group.route, len(self._routing.routes) - 1)
-            route = self._routing.routes[group.route]
+            route = self._routing.route(group.route)
             hurried = self._hurry or group.receiver in self._hurried
             if self._is_due(group) or (hurried and group.has_news):
                 self._let_go_unseen(group)
@@ -162,7 +159,7 @@ class _Run:
                     group,
                     route.timing,
                     now=self._now,
-                    muted=lambda member, group=group: self._muted(member, group.route),  # type: ignore[misc]
+                    muted=lambda member, route=route: self._muted(member, route),  # type: ignore[misc]
                     acknowledged=lambda alert_id: self._tx.ack(alert_id) is not None,
                     escalate_to=route.escalate_to,
                 )
@@ -182,7 +179,7 @@ class _Run:
                 alert = self._tx.alert(member.alert_id)
                 member.firing = alert is not None and alert.state is AlertState.FIRING
 
-    def _muted(self, member: Member, place: int) -> Muted | None:
+    def _muted(self, member: Member, route: Route) -> Muted | None:
         if self._firing is None:
             firing = self._tx.alerts(AlertQuery(firing_only=True, limit=_ALL))
             self._firing = {alert.id: labels(alert, self._newest_facts(alert)) for alert in firing}
@@ -191,7 +188,7 @@ class _Run:
             silences=self._silences,
             inhibitions=self._routing.inhibitions,
             firing=(seen for alert_id, seen in self._firing.items() if alert_id != member.alert_id),
-            mute_times=self._routing.routes[place].mute_times,
+            mute_times=route.mute_times,
             now=self._now,
         )
 
