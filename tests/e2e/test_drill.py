@@ -47,6 +47,7 @@ def test_every_address_of_every_receiver_gets_a_marked_message_that_fires_nowher
         (request,) = receiver.requests
         assert "drill" in request.json["title"]
         assert "This is a drill" in request.json["message"]
+        assert [picture["mimetype"] for picture in request.json["attachments"]] == ["image/png"]
     assert place.alerts() == {"drill": "resolved"}
     assert place.status()["firing"] == 0
 

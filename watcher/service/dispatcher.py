@@ -9,6 +9,7 @@ import structlog
 
 from watcher.domain import codec
 from watcher.domain.messages import Message
+from watcher.service.drill import RULE as DRILL
 from watcher.service.errors import DeliveryError, ProviderError, StoreError
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import Clock, Pictures, Provider, Receivers, Store, Target, Telemetry, Writes
@@ -126,7 +127,8 @@ class Dispatcher:
         log.info("notification.delivered", key=row.key, receiver=row.receiver, target=row.target, scheme=target.scheme)
 
     async def _picture(self, message: Message, target: Target) -> bytes | None:
-        if self.pictures is None or not message.job_id or not target.takes_pictures:
+        shown = message.job_id or message.rule == DRILL
+        if self.pictures is None or not shown or not target.takes_pictures:
             return None
         return await self.pictures.picture(message.account, message.job_id, message.alert_id)
 

@@ -8,6 +8,7 @@ import structlog
 from watcher.domain.alerts import Alert
 from watcher.domain.cancel_policy import CancelMode
 from watcher.domain.chart import Chart, chart_of, draw
+from watcher.domain.observations import TrainRow
 from watcher.service.errors import WatcherError
 from watcher.service.jobpage import events_of, rows_of, stored_checkpoints
 from watcher.service.ports import Reads, Store
@@ -32,7 +33,7 @@ class JobPictures:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def picture(self, account: str, job_id: str, alert_id: str) -> bytes | None:
-        """A PNG, or None: a message without its picture is better than no message."""
+        """A PNG, or None: a message without its picture is better than no message. No job id: a sample, for a drill."""
         try:
             async with asyncio.timeout(self._patience), self._turns:
                 return await self._drawn(JobKey(account, job_id), alert_id)
@@ -53,6 +54,8 @@ class JobPictures:
 
 def _chart(reads: Reads, key: JobKey, alert_id: str) -> Chart | None:
     """What the store knows of the job; None while it has logged no row."""
+    if not key.job_id:
+        return _sample()
     record = reads.job(key)
     if record is None:
         return None
@@ -71,6 +74,13 @@ def _chart(reads: Reads, key: JobKey, alert_id: str) -> Chart | None:
         cancel_label=_cancel_label(cancel) if cancel else "",
         checkpoints=[c.step for c in stored_checkpoints(record, events, rows) if c.step is not None],
     )
+
+
+def _sample() -> Chart:
+    """A made-up run, for a drill: it shows whether pictures arrive, and says that it is none of a job."""
+    falling = [TrainRow(step, step, 0.8 + 1.6 / (1 + step / 20)) for step in range(1, 121)]
+    rising = [TrainRow(step, step, 1.0 + (step - 120) / 12) for step in range(121, 161)]
+    return chart_of("Drill", [*falling, *rising], subtitle="a made-up run: nothing is wrong", total_steps=200)
 
 
 def _marked(reads: Reads, key: JobKey, alert_id: str) -> list[Alert]:
