@@ -33,7 +33,7 @@ class JobReader:
         if listed is not None:
             job = listed.merged(book.snapshot)
             if job.status.terminal and not book.fresh_contact:
-                await self._read_due_metrics(visit, drift, job)  # the last rows, so that the end is told with all
+                await self._read_to_the_end(visit, drift, job)
             visit.take_listed(listed)
         ended = book.record.ended_at
         if detail or wants_detail(
@@ -44,6 +44,17 @@ class JobReader:
         await self._read_due_metrics(visit, drift, book.snapshot)
         if visit.new_eval and visit.book.record.detail_at != now:
             await self._read_detail(visit, drift)
+
+    async def _read_to_the_end(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
+        """The last rows of a job that has ended, before its end is taken in: so the end is told with all of them.
+
+        A job that came and went between two sweeps had no row yet: its plan comes before them, as always.
+        """
+        if visit.book.state.pace.train_step is None:
+            answer = await self._provider.get_job(visit.book.key.job_id)
+            drift += answer.drift
+            visit.take_plan(answer.snapshot, answer.events)
+        await self._read_due_metrics(visit, drift, job)
 
     async def _read_detail(self, visit: Visit, drift: list[Drift]) -> None:
         answer = await self._provider.get_job(visit.book.key.job_id)

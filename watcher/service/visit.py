@@ -57,9 +57,7 @@ class Visit:
     def take_detail(self, snapshot: Snapshot, events: Iterable[Event]) -> None:
         """The job itself and its event log. A plan that only an event names is part of the snapshot."""
         events = list(events)
-        planned = next((e.total_steps for e in reversed(events) if e.total_steps), None)
-        if snapshot.total_steps is None and planned:
-            snapshot = replace(snapshot, total_steps=planned)
+        snapshot = _planned(snapshot, events)
         self._take_snapshot(snapshot.merged(self.book.snapshot))
         self.book.record.detail_at = self.now
         for event in sorted(events, key=lambda e: e.at):
@@ -67,6 +65,12 @@ class Visit:
                 self._observe(event)
         if self.book.record.first_running_at is None and snapshot.status is Status.RUNNING:
             self.book.record.first_running_at = self.now
+
+    def take_plan(self, snapshot: Snapshot, events: Iterable[Event]) -> None:
+        """What a job was planned as, while its status stays what it was: rules know the plan before rows and end."""
+        known = self.book.snapshot
+        plan = _planned(snapshot, list(events)).merged(known)
+        self._take_snapshot(replace(plan, status=known.status, raw_status=known.raw_status))
 
     def take_gone(self) -> None:
         """The API knows the job no more: what it would do by now can't be told from its silence."""
@@ -289,3 +293,9 @@ def _in_order(observations: Sequence[Observation]) -> list[Observation]:
     """History as rules fold it: snapshots and events first, then rows by step. No rule asks how the two interleave."""
     rest = [o for o in observations if not isinstance(o, TrainRow | EvalRow)]
     return [*rest, *step_order(rows_of(list(observations)))]
+
+
+def _planned(snapshot: Snapshot, events: Sequence[Event]) -> Snapshot:
+    """The snapshot with the number of planned steps, which some answers give in an event only."""
+    planned = next((event.total_steps for event in reversed(events) if event.total_steps), None)
+    return replace(snapshot, total_steps=planned) if snapshot.total_steps is None and planned else snapshot
