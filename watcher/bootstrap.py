@@ -26,6 +26,7 @@ from watcher.providers.together.transport import Limits
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
+from watcher.service.digests import Digests
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.drill import Drill, with_drills
 from watcher.service.errors import StateInUseError, StoreError
@@ -63,6 +64,7 @@ class App:
     console: TextIO
     router: Router
     dispatcher: Dispatcher
+    digests: Digests
     manual: ManualCancel
     faults: Faults
     telemetry: Telemetry
@@ -174,6 +176,13 @@ def build(
         console=console,
         router=Router(store=store, clock=clock, routing=routing_of(settings), receivers=receivers),
         dispatcher=dispatcher,
+        digests=Digests(
+            store=store,
+            clock=clock,
+            receivers=receivers,
+            plan=[entry.digest() for entry in settings.digests],
+            watches=lambda: set(sweepers),
+        ),
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         faults=faults,
         telemetry=telemetry,

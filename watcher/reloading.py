@@ -101,7 +101,8 @@ class Reloading:
         app.providers.clear()
         app.providers.update(providers)
         app.router.routing = routing
-        app.router.receivers = app.dispatcher.receivers = app.receivers = receivers
+        app.router.receivers = app.dispatcher.receivers = app.digests.receivers = app.receivers = receivers
+        app.digests.plan = [entry.digest() for entry in new.digests]
         app.dispatcher.pictures = bootstrap.pictures_of(new, app.store)
         app.faults.adopt(new.rules_on(SubjectKind.WATCHER))
         app.settings = new

@@ -13,6 +13,7 @@ from watcher.daemon.daemon import Daemon
 from watcher.daemon.health import Health
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
+from watcher.service.digests import Digests
 from watcher.service.errors import ConfigError, StoreError
 
 
@@ -35,6 +36,9 @@ def a_daemon(life: Life, *parts: Watched) -> Daemon:
         sweepers=[life.sweeper],
         router=life.router,
         dispatcher=life.dispatcher,
+        digests=Digests(
+            store=life.store, clock=SystemClock(), receivers=life.dispatcher.receivers, plan=(), watches=frozenset
+        ),
         faults=life.faults,
         health=Health(SystemClock(), life.store),
         schedule=Schedule(random.Random(1)),  # noqa: S311 - repeatable

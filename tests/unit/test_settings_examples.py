@@ -44,7 +44,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def as_shown(key: str) -> str:
     """A key as the reference writes it: entries of lists with their brackets."""
-    return re.sub(r"^(accounts|jobs|receivers|route\.routes|mute_times|inhibit|life)\.", r"\1[].", key)
+    return re.sub(r"^(accounts|jobs|receivers|route\.routes|mute_times|inhibit|life|digests)\.", r"\1[].", key)
 
 
 def tree_keys(tree: object, prefix: str = "") -> Iterator[str]:

@@ -95,6 +95,7 @@ async def _run(
         sweepers=list(app.sweepers.values()),
         router=app.router,
         dispatcher=app.dispatcher,
+        digests=app.digests,
         faults=app.faults,
         health=health,
         schedule=Schedule(random.Random()),  # noqa: S311 - spreads load, hides nothing

@@ -12,6 +12,7 @@ import structlog
 from watcher.daemon.health import Health
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
+from watcher.service.digests import Digests
 from watcher.service.dispatcher import LONGEST_WAIT, Dispatcher
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
@@ -28,6 +29,7 @@ DRAIN = 20.0
 """Seconds that sends under way are given at the end; what is not done by then is sent again after the next start."""
 _TICK = timedelta(seconds=1)
 _BEAT = timedelta(seconds=5)
+_DIGEST = timedelta(seconds=30)
 
 
 class Part(Protocol):
@@ -45,6 +47,7 @@ class Daemon:
     sweepers: Sequence[Sweeper]
     router: Router
     dispatcher: Dispatcher
+    digests: Digests
     faults: Faults
     health: Health
     schedule: Schedule
@@ -59,7 +62,7 @@ class Daemon:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _started: list[Part] = field(default_factory=list)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while what is due is routed and claimed."""
+    """Held while what is due is routed, claimed or put into a digest."""
     _stopping: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,6 +97,7 @@ class Daemon:
             self._plan_sweeps(sweeper)
         self.schedule.every("deliver", _TICK, self._wake, first=now)
         self.schedule.every("beat", _BEAT, self._beat, first=now)
+        self.schedule.every("digest", _DIGEST, self._digest, first=now + _DIGEST)  # what was missed: after a sweep
 
     def _plan_sweeps(self, sweeper: Sweeper) -> None:
         name, interval, spread = sweeper.config.name, sweeper.config.interval, len(self.sweepers) > 1
@@ -142,6 +146,16 @@ class Daemon:
 
     async def _wake(self) -> None:
         self.wake.set()
+
+    async def _digest(self) -> None:
+        try:
+            async with self._turn:
+                made = await self.digests.run()
+        except StoreError as error:
+            log.error("digest.not_stored", reason=str(error))
+        else:
+            if made:
+                self.wake.set()
 
     async def _beat(self) -> None:
         await self.health.beat()

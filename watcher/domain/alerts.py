@@ -65,6 +65,8 @@ class TransitionReason(StrEnum):
     CANCEL_FAILED = "cancel_failed"
     CANCEL_VETOED = "cancel_vetoed"
     CANCEL_WITHDRAWN = "cancel_withdrawn"
+    DIGEST = "digest"
+    """Nothing happened: it is told how things stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

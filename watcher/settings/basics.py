@@ -49,6 +49,7 @@ Globs = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Interval = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=50)))]
+Cadence = Annotated[Duration, AfterValidator(_not_below(timedelta(minutes=1)))]
 Positive = Annotated[Duration, AfterValidator(_not_below(timedelta(milliseconds=1)))]
 
 

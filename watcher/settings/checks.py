@@ -12,7 +12,7 @@ from watcher.settings.telling import Telling
 
 def cross_problems(settings: Settings, rule_names: Collection[str]) -> Iterator[Problem]:
     """Every contradiction; `rule_names` are those that run for any job, account or the watcher."""
-    for section in ("accounts", "jobs", "receivers"):
+    for section in ("accounts", "jobs", "receivers", "digests"):
         yield from _doubled(section, [part.name for part in getattr(settings, section)])
     yield from _shared_keys(settings.accounts)
     yield from _routes(settings, rule_names)
@@ -44,6 +44,8 @@ def _routes(settings: Settings, rule_names: Collection[str]) -> Iterator[Problem
     receivers = [receiver.name for receiver in settings.receivers]
     if settings.route.receiver is not None:
         yield from _unknown(("route", "receiver"), [settings.route.receiver], receivers, "receiver")
+    for index, digest in enumerate(settings.digests):
+        yield from _unknown(("digests", index, "receiver"), [digest.receiver], receivers, "receiver")
     closed = {
         "rule": ("rule", rule_names),
         "severity": ("severity", [severity.value for severity in Severity]),

@@ -21,7 +21,7 @@ from watcher.settings.basics import Globs, Interval, Moment, Name, Part, Positiv
 from watcher.settings.durations import Duration
 from watcher.settings.living import LifeEntry, lives
 from watcher.settings.selecting import fits
-from watcher.settings.telling import InhibitEntry, MuteTimeEntry, RouteTree, routing
+from watcher.settings.telling import DigestEntry, InhibitEntry, MuteTimeEntry, RouteTree, routing
 
 DEFAULT_BASE_URL = "https://api.together.ai/v1"
 T = TypeVar("T")
@@ -209,6 +209,7 @@ class Settings(BaseSettings):
     life: tuple[LifeEntry, ...] = ()
     mute_times: tuple[MuteTimeEntry, ...] = ()
     inhibit: tuple[InhibitEntry, ...] | None = None
+    digests: tuple[DigestEntry, ...] = ()
     rule_tests: tuple[Path, ...] = ()
     links: Links = Links()
     pictures: bool = True

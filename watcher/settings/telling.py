@@ -1,4 +1,4 @@
-"""Who is told of what, when and again: routes, mute times and inhibitions."""
+"""Who is told of what, when and again: routes, mute times, inhibitions and digests."""
 
 from collections.abc import Sequence
 from datetime import time, timedelta
@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from watcher.domain.digest import Digest, DigestKind
 from watcher.domain.groups import Timing
 from watcher.domain.matching import Matcher
 from watcher.domain.muting import DEFAULT_INHIBITIONS, Inhibition, MuteTime
 from watcher.domain.routing import Route, Routing
-from watcher.settings.basics import Globs, Name, Part, Positive, as_list, filled
+from watcher.settings.basics import Cadence, Globs, Name, Part, Positive, as_list, filled
 from watcher.settings.durations import Duration
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -111,6 +112,28 @@ class InhibitEntry(Part):
     def inhibition(self) -> Inhibition:
         """As the domain takes it."""
         return Inhibition(source=self.when.matchers(), target=self.mute.matchers(), equal=self.equal)
+
+
+class DigestEntry(Part):
+    """How things stand, at a time of the day or every so often while jobs run."""
+
+    name: Name
+    receiver: str
+    kind: DigestKind = DigestKind.DAILY
+    at: time = time(8)
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    every: Cadence = timedelta(minutes=30)
+
+    def digest(self) -> Digest:
+        """As the domain takes it."""
+        return Digest(
+            name=self.name,
+            receiver=self.receiver,
+            kind=self.kind,
+            at=self.at.replace(tzinfo=None),
+            zone=ZoneInfo(self.zone),
+            every=self.every,
+        )
 
 
 def routing(

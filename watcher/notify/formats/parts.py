@@ -47,6 +47,7 @@ PHRASES = {
     TransitionReason.CANCEL_FAILED: "Cancel failed",
     TransitionReason.CANCEL_VETOED: "Cancel vetoed",
     TransitionReason.CANCEL_WITHDRAWN: "Cancel withdrawn",
+    TransitionReason.DIGEST: "Digest",
 }
 """What a title starts with, so that a lock screen tells the news first."""
 GOOD_NEWS = frozenset({TransitionReason.RESOLVED, TransitionReason.ENDED, TransitionReason.ALL_CLEAR})
