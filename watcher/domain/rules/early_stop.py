@@ -13,7 +13,7 @@ from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _WAITING = Unknown("stopped early; waiting for the evaluation that did it")
-_EVALUATIONS = 80
+_EVALUATIONS = 60
 
 
 @dataclass(slots=True)
