@@ -33,7 +33,12 @@ SCENARIOS: dict[str, tuple[str, Json, str]] = {
     "stalled": ("s1-0433", {"kind": "stall", "at_step": 70}, ""),
     "dpo": ("s1-0030", {}, ""),
     "restarted": ("s1-0191", {"kind": "restart", "at_step": 50}, ""),
+    "gradients": ("s1-0067", {}, "its gradients explode, and come back"),
+    "queued": ("s1-0007", {"queue_seconds": 9.0}, "waits for hardware"),
+    "deleted": ("s1-0164", {"kind": "deleted", "at_step": 40}, ""),
 }
+PROJECTS = {"products": ("healthy-b", "overfitting", "stalled", "dpo", "gradients", "queued", "deleted")}
+"""By project, the scenarios whose jobs are its own; all others are of `research`."""
 EPOCHS, CHECKPOINTS, SEQUENCE = 2, 4, 256
 
 
@@ -78,6 +83,7 @@ def scenario(name: str, run: Json, fate: Json, note: str) -> Json:
         "config": {key: config[key] for key in ("total_steps", "method", "n_evals")},
         "job": job(config),
         "fate": fate,
+        "project": next((project for project, names in PROJECTS.items() if name in names), "research"),
         "note": f"run {run['id']}" + (f": {note}" if note else ""),
         "train": train,
         "eval": run["eval"],

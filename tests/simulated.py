@@ -5,13 +5,14 @@ import gzip
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from watcher.simulator.main import QuietServer, build_app, listen
+from watcher.simulator.projects import Revocation
 from watcher.simulator.script import Timing
 from watcher.simulator.service import Clock
 
@@ -39,11 +40,26 @@ class NsClock:
 class Simulated:
     """The simulator in this process, with its clock, and short ways to ask it."""
 
-    def __init__(self, curves: Path | None = None, *, faults: float = 0.0, seed: int = 0, **timing: float) -> None:
+    def __init__(
+        self,
+        curves: Path | None = None,
+        *,
+        faults: float = 0.0,
+        seed: int = 0,
+        revocations: Sequence[Revocation] = (),
+        **timing: float,
+    ) -> None:
         self.clock = NsClock()
         self.log = io.StringIO()
-        pace = Timing(**timing)
-        self.app = build_app(curves=curves, timing=pace, faults=faults, seed=seed, log=self.log, clock=self.clock)
+        self.app = build_app(
+            curves=curves,
+            timing=Timing(**timing),
+            faults=faults,
+            seed=seed,
+            revocations=revocations,
+            log=self.log,
+            clock=self.clock,
+        )
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
             base_url="http://simulated",

@@ -44,7 +44,7 @@ def test_the_whole_life_through_the_sdk(sdk: Together, clock: NsClock) -> None:
     metrics = sdk.fine_tuning.list_metrics(job.id, global_step_from=147, resolution=50).metrics
     checkpoints = sdk.fine_tuning.list_checkpoints(job.id).data
 
-    assert len(ids) == 16
+    assert len(ids) == 19
     assert (job.status, _raw(job)["total_steps"]) == ("completed", 148)
     assert [event.type for event in events][::100] == ["JOB_PENDING"]
     assert metrics is not None

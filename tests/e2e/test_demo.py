@@ -34,6 +34,9 @@ FOUND = {
     "user-error": {"failure"},
     "billing": {"failure"},
     "stalled": {"stall"},
+    "gradients": {"gradient", "plateau", "completion"},
+    "queued": {"queue_time", "completion"},
+    "deleted": {"deleted"},
 }
 FINE = {
     "healthy-a": {"completion"},
@@ -139,8 +142,11 @@ def test_nobody_is_alarmed_for_a_run_that_is_fine(played: Played, job: str) -> N
     assert played.rules()[job] == FINE[job]
 
 
-def test_nothing_is_said_against_the_watcher_or_its_account(played: Played) -> None:
-    assert [alert for alert in played.alerts if alert["job"] is None] == []
+def test_a_key_that_dies_blinds_its_own_account_and_nothing_is_said_against_the_watcher(played: Played) -> None:
+    told = [(alert["rule"], alert["kind"]) for alert in played.alerts if alert["job"] is None]
+
+    assert told == [("provider_unreachable", "auth")]
+    assert re.search(r"products +‼ provider_unreachable \(auth\), over", played.stdout)
 
 
 def test_alerts_are_lines_as_of_replay_with_job_and_time(played: Played) -> None:
@@ -172,7 +178,10 @@ def test_every_alert_is_told_and_no_message_twice(played: Played) -> None:
     untold = [
         (alert["job"], alert["rule"])
         for alert in played.alerts
-        if not any(f"{alert['job']}: " in lines[0] and f"({alert['rule']})" in "\n".join(lines) for lines in texts)
+        if not any(
+            f"{alert['job'] or 'products'}: " in lines[0] and f"({alert['rule']})" in "\n".join(lines)
+            for lines in texts
+        )
     ]
 
     assert all(re.fullmatch(r"id: \w+", key) for key in keys)
@@ -286,7 +295,7 @@ def test_a_folder_with_things_of_others_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        pytest.param("any-key-will-do", "[", "mine.yaml", id="settings that can't be read"),
+        pytest.param("research/any-key-will-do", "[", "mine.yaml", id="settings that can't be read"),
         pytest.param(
             "${DEMO_API:-http://127.0.0.1:8123/v1}",
             "https://api.together.ai/v1",

@@ -48,6 +48,32 @@ async def test_a_stalled_job_stays_running_and_says_nothing_more(tmp_path: Path)
     assert later == job
 
 
+async def test_a_deleted_job_is_in_no_list_and_answers_404(tmp_path: Path) -> None:
+    sim = _sim(tmp_path, kind="deleted", at_step=8)
+    job_id = await sim.id_of("run")
+    sim.clock.advance(2.0)
+    before = await sim.job(job_id)
+    sim.clock.advance(60)
+
+    assert before["status"] == "running"
+    assert await sim.jobs() == {}
+    assert (await sim.http.get(f"/v1/fine-tunes/{job_id}")).status_code == 404
+    assert (await sim.cancel(job_id)).status_code == 404
+
+
+async def test_a_long_queue_is_waited_through_before_anything_runs(tmp_path: Path) -> None:
+    sim = _sim(tmp_path, queue_seconds=9.0)
+    job_id = await sim.id_of("run")
+    seen = []
+    for _ in range(5):
+        sim.clock.advance(2.2)
+        job = await sim.job(job_id)
+        seen.append((job["status"], job["queue_depth"]))
+
+    assert seen == [("queued", 3), ("queued", 2), ("queued", 2), ("queued", 1), ("running", 0)]
+    assert await sim.rows(job_id)
+
+
 async def test_an_internal_error_restarts_the_run_as_a_new_job(tmp_path: Path) -> None:
     sim = _sim(tmp_path, kind="restart", at_step=8)
     first_id = await sim.id_of("run")
@@ -133,6 +159,8 @@ async def test_a_warning_and_a_late_name_come_as_told(tmp_path: Path) -> None:
         ("stalled", "running", {"CHECKPOINT_SAVE"}),
         ("dpo", "completed", {"JOB_COMPLETE"}),
         ("restarted", "completed", {"JOB_COMPLETE"}),
+        ("gradients", "completed", {"JOB_COMPLETE"}),
+        ("queued", "completed", {"JOB_COMPLETE"}),
     ],
 )
 async def test_every_packaged_run_ends_as_its_name_says(suffix: str, status: str, kinds: set[str]) -> None:

@@ -60,6 +60,11 @@ def sentence(text: object) -> str:
     return clean(str(text or ""), _SENTENCE)
 
 
+def status(job: Json) -> str:
+    """What the job is doing: the API's word, or that the API does not know the job any more."""
+    return "deleted" if job["gone"] else sentence(job["status"])
+
+
 def health(job: Json) -> Text:
     """The one word for how a job is doing."""
     return Text(job["health"], HEALTH.get(job["health"], ""))

@@ -73,7 +73,8 @@ def _account(job: Json) -> str:
 
 
 def _status(job: Json) -> str:
-    return f"{job['status']}, number {job['queue_depth']} in the queue" if job["queue_depth"] else str(job["status"])
+    word = drawing.status(job)
+    return f"{word}, number {job['queue_depth']} in the queue" if job["queue_depth"] else word
 
 
 def _price(job: Json) -> str | None:

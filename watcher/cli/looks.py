@@ -145,7 +145,7 @@ def _job_table(found: list[Json], console: Console) -> Table:
         progress = [drawing.bar(job["progress"], _BAR)] if not narrow else []
         table.add_row(
             Text(drawing.name(job)),
-            Text(drawing.sentence(job["status"])),
+            Text(drawing.status(job)),
             *progress,
             drawing.percent(job["progress"]).removesuffix(" %"),
             drawing.steps(job["step"], job["total_steps"]),

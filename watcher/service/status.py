@@ -55,6 +55,7 @@ def job_view(record: JobRecord, alerts: Iterable[Alert], acks: Mapping[str, Ack]
         "started_at": iso(job.started_at),
         "never_cancel": record.keep,
         "closed": record.closed,
+        "gone": record.gone,
         "restarted_as": record.successor,
     }
 

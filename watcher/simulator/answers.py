@@ -142,7 +142,7 @@ def _queue_depth(job: Job, moment: Moment) -> int:
     """The place in the queue: counts down from three while queued."""
     if moment.status != "queued":
         return 0
-    waited = (moment.horizon_ns - moment.since_ns) / max(1, job.timing.stage_ns)
+    waited = (moment.horizon_ns - moment.since_ns) / max(1, job.script.queued_ns)
     return max(1, 3 - int(3 * waited))
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watcher.simulator import answers, catalogue
 from watcher.simulator.job import Job
+from watcher.simulator.projects import whoami
 from watcher.simulator.rows import MetricsQuery
 from watcher.simulator.service import Service
 
@@ -21,6 +22,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 JobEndpoint = Callable[[Request, Job], Response]
 
 TOOK_EFFECT = "watcher.took_effect"  #: key in the ASGI scope: whether a cancel changed its job
+PROJECT = "watcher.project"  #: key in the ASGI scope: whose jobs are seen
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,10 +63,12 @@ class _KeyRequired:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+        project = self._service.project_of(key.strip())
+        if scheme.lower() != "bearer" or not key.strip() or project is None:
             await _refusal(401, "Invalid API key provided", code="invalid_api_key")(scope, receive, send)
             return
         self._service.start()
+        scope[PROJECT] = project
         await self._app(scope, receive, send)
 
 
@@ -76,14 +80,14 @@ class _Api:
         """An endpoint that is given the job of its path, or answers that there is none."""
 
         async def found(request: Request) -> Response:
-            job = self._service.job(request.path_params["id"])
+            job = self._service.job(request.path_params["id"], request.scope[PROJECT])
             return _no_job(request.path_params["id"]) if job is None else endpoint(request, job)
 
         return found
 
-    async def list_jobs(self, _: Request) -> Response:
+    async def list_jobs(self, request: Request) -> Response:
         now = self._service.now_ns()
-        return _json({"data": [answers.truncated(job, now) for job in self._service.jobs()]})
+        return _json({"data": [answers.truncated(job, now) for job in self._service.jobs(request.scope[PROJECT])]})
 
     async def create(self, request: Request) -> Response:
         """Make a job; `training_file` is the id of the run that it follows."""
@@ -145,7 +149,7 @@ class _Api:
 
     async def download(self, request: Request) -> Response:
         job_id = request.query_params.get("ft_id", "")
-        job = self._service.job(job_id)
+        job = self._service.job(job_id, request.scope[PROJECT])
         if job is None:
             return _no_job(job_id)
         wanted = request.query_params.get("checkpoint_step")
@@ -159,8 +163,8 @@ class _Api:
     async def projects(self, _: Request) -> Response:
         return _json(catalogue.PROJECTS)
 
-    async def whoami(self, _: Request) -> Response:
-        return _json(catalogue.WHOAMI)
+    async def whoami(self, request: Request) -> Response:
+        return _json(whoami(request.scope[PROJECT]))
 
 
 def _metrics_query(request: Request) -> MetricsQuery:

@@ -1,21 +1,14 @@
-"""What the service says beside jobs: who asks, which projects there are, limits and price estimates."""
+"""What the service says beside jobs: which projects there are, limits and price estimates."""
 
 from typing import Any
 
 from watcher.simulator.answers import DEFAULT_MODEL
 
-_ORGANIZATION = {"id": "org_simulated", "name": "Simulated organization"}
-_PROJECT = {"id": "proj_simulated", "name": "Simulated project", "slug": "simulated"}
-
-WHOAMI: dict[str, Any] = {
-    "type": "project_api_key",
-    "api_key": {"id": "key_simulated"},
-    "organization": _ORGANIZATION,
-    "project": _PROJECT,
-}
+ORGANIZATION = {"id": "org_simulated", "name": "Simulated organization"}
+PROJECT = {"id": "proj_simulated", "name": "Simulated project", "slug": "simulated"}
 
 PROJECTS: dict[str, Any] = {
-    "data": [_PROJECT | {"organization_id": _ORGANIZATION["id"], "organization_name": _ORGANIZATION["name"]}],
+    "data": [PROJECT | {"organization_id": ORGANIZATION["id"], "organization_name": ORGANIZATION["name"]}],
     "next_cursor": None,
 }
 

@@ -16,9 +16,10 @@ class FateKind(StrEnum):
     BILLING = "billing"  #: the balance ran out at `at_step`: cancelled by the service
     STALL = "stall"  #: the rows end after `at_step` and nothing else happens
     RESTART = "restart"  #: an internal error at `at_step`; the service starts the run again as a new job
+    DELETED = "deleted"  #: its owner deletes it soon after `at_step`: from then on the API does not know it
 
 
-_NEED_A_STEP = frozenset({FateKind.BILLING, FateKind.STALL, FateKind.RESTART})
+_NEED_A_STEP = frozenset({FateKind.BILLING, FateKind.STALL, FateKind.RESTART, FateKind.DELETED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Fate:
     """The end of a run and the oddities on its way.
 
     `name_delay` is how many seconds after its completion a job gets its `model_output_name`. `warning` is a message
-    that the service logs on the job at half of its rows.
+    that the service logs on the job at half of its rows. `queue_seconds` is how much longer than others it is queued.
     """
 
     kind: FateKind = FateKind.COMPLETE
@@ -34,6 +35,7 @@ class Fate:
     message: str = ""
     warning: str = ""
     name_delay: float = 0.0
+    queue_seconds: float = 0.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
 
 

@@ -28,7 +28,7 @@ class RequestLog:
         self._now_ns = now_ns
 
     def write(self, scope: Scope, status: int, fault: Fault | None) -> None:
-        """Note a request that was answered; `took_effect` is null for all but cancels."""
+        """Note a request with the status of its answer, 0 without one; `took_effect` is null for all but cancels."""
         line = {
             "time": answers.iso(self._now_ns()),
             "method": scope["method"],
@@ -59,19 +59,24 @@ class Front:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is spoken here, not {scope['type']}")
         fault = self._faults.draw(scope["method"], scope["path"])
-        status = 0
+        logged = False
+
+        def note(status: int) -> None:
+            nonlocal logged
+            if self._log is not None and not logged:
+                self._log.write(scope, status, fault)
+            logged = True
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            # Before the first byte leaves: whoever has the answer finds the request in the log.
             if message["type"] == "http.response.start":
-                status = message["status"]
+                note(message["status"])
             await send(message)
 
         try:
             await self._answer(fault, scope, receive, noted)
         finally:
-            if self._log is not None:
-                self._log.write(scope, status, fault)
+            note(0)
 
     async def _answer(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
         if fault is None:

@@ -46,9 +46,13 @@ class Job:
     cancel_ns: int | None = None
 
     def exists(self, now_ns: int) -> bool:
-        """Whether it was made by now: a restarted job is not when the one before it never came to the error."""
+        """Whether it was made by now and not deleted yet.
+
+        A restarted job is not made when the one before it never came to the error.
+        """
         spared = self.predecessor is not None and self.predecessor.stopped_ns is not None
-        return self.born_ns <= now_ns and not spared
+        deleted = self.script.deleted_ns is not None and now_ns - self.born_ns >= self.script.deleted_ns
+        return self.born_ns <= now_ns and not spared and not deleted
 
     @property
     def stopped_ns(self) -> int | None:

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from watcher.simulator.app import build_api
 from watcher.simulator.faults import Faults
 from watcher.simulator.front import Front, RequestLog
+from watcher.simulator.projects import Revocation
 from watcher.simulator.runs import PACKAGED, RunFileError, read_runs
 from watcher.simulator.script import Timing
 from watcher.simulator.service import Clock, Service, steady_clock
@@ -30,6 +31,7 @@ def build_app(
     timing: Timing | None = None,
     faults: float = 0.0,
     seed: int = 0,
+    revocations: Sequence[Revocation] = (),
     log: TextIO | None = None,
     clock: Clock | None = None,
 ) -> Front:
@@ -40,13 +42,15 @@ def build_app(
         timing: the pace; ten steps a second by default.
         faults: the share of requests that go wrong, 0 to 1.
         seed: makes the faults come out the same.
+        revocations: whose keys are refused for a while.
         log: takes one JSON line a request.
         clock: gives Unix time in nanoseconds; tests hand in their own.
 
     Raises:
         ValueError: a curves file that cannot be read (`RunFileError`), or a share that is none.
     """
-    service = Service(read_runs(curves or PACKAGED), timing or Timing(), clock or steady_clock())
+    runs = read_runs(curves or PACKAGED)
+    service = Service(runs, timing or Timing(), clock or steady_clock(), revocations)
     request_log = None if log is None else RequestLog(log, service.now_ns)
     return Front(build_api(service), Faults(faults, seed), request_log)
 
@@ -59,19 +63,23 @@ def run_simulator(
     curves: Path | None = None,
     faults: float = 0.0,
     seed: int = 0,
+    revoke: Sequence[str] = (),
     log: Path | None = None,
 ) -> int:
     """Serve until a signal comes; returns the exit code.
 
     Prints `listening on http://HOST:PORT/v1` on stdout as soon as requests are taken, and nothing else there. Port 0
-    picks a free one. Training goes at `speed` steps a second. `log` is appended to.
+    picks a free one. Training goes at `speed` steps a second. `revoke` names projects whose keys are refused for a
+    while, as `PROJECT:START:LENGTH`. `log` is appended to.
     """
     if speed <= 0:
         return _refuse(f"the speed is a number of steps a second above 0, not {speed}", BAD_INPUT)
     with contextlib.ExitStack() as stack:
         try:
             file = None if log is None else stack.enter_context(log.open("a", encoding="utf-8"))
-            app = build_app(curves=curves, timing=Timing(speed=speed), faults=faults, seed=seed, log=file)
+            gone = [Revocation.parse(text) for text in revoke]
+            timing = Timing(speed=speed)
+            app = build_app(curves=curves, timing=timing, faults=faults, seed=seed, revocations=gone, log=file)
             listener = stack.enter_context(listen(host, port))
         except ValueError as exc:
             return _refuse(str(exc), BAD_INPUT)

@@ -45,9 +45,10 @@ class EvalPoint:
 class Run:
     """One recorded run. What its file does not say is None, and stays out of the answers.
 
-    `fields` are the job's own words of the API (model, learning_rate, …), shown as they stand. They come from the key
-    `job`, which only the packaged runs have: replay reads no more than `total_steps`, `method` and `n_evals`, and a
-    job that says more than a replay knows could be judged otherwise.
+    `project` is whose jobs follow it (see `projects.py`). `fields` are the job's own words of the API (model,
+    learning_rate, …), shown as they stand. They come from the key `job`, which only the packaged runs have: replay
+    reads no more than `total_steps`, `method` and `n_evals`, and a job that says more than a replay knows could be
+    judged otherwise.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Run:
     total_steps: int | None = None
     method: str | None = None
     n_evals: int | None = None
+    project: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     fate: Fate = field(default_factory=Fate)
 
@@ -110,6 +112,7 @@ def _run(raw: object, default_id: str) -> Run:
         total_steps=_count(config, "total_steps"),
         method=None if config.get("method") is None else str(config["method"]),
         n_evals=_count(config, "n_evals"),
+        project=str(raw.get("project") or ""),
         fields=_mapping(raw, "job"),
         fate=fate_from(_mapping(raw, "fate")),
     )

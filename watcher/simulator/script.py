@@ -60,6 +60,7 @@ class Script:
     named_ns: int | None = None
     end_ns: int | None = None
     successor_ns: int | None = None
+    deleted_ns: int | None = None
 
     def say(self, ns: int, type_: str, message: str, level: str = "info", fields: dict[str, Any] | None = None) -> None:
         """Add an entry to the log."""
@@ -69,6 +70,12 @@ class Script:
         """Enter the status that is the last one."""
         self.phases.append((ns, status))
         self.end_ns = ns
+
+    @property
+    def queued_ns(self) -> int:
+        """How long it is queued."""
+        running = next((ns for ns, status in self.phases if status == "running"), 0)
+        return running - next(ns for ns, status in self.phases if status == "queued")
 
     @property
     def rows_end_ns(self) -> int:
@@ -84,19 +91,20 @@ class Script:
 def write_script(run: Run, timing: Timing) -> Script:
     """The life that a run leads at a given pace."""
     stage = timing.stage_ns
-    rows = RowTable(run, speed=timing.speed, start_ns=3 * stage, n_epochs=run.fields.get("n_epochs"))
+    start = 2 * stage + int(run.fate.queue_seconds * SECOND)
+    rows = RowTable(run, speed=timing.speed, start_ns=start + stage, n_epochs=run.fields.get("n_epochs"))
     script = Script(
         run=run,
         rows=rows,
         row_limit=len(rows),
-        training_ns=3 * stage,
-        phases=[(0, "pending"), (stage, "queued"), (2 * stage, "running")],
+        training_ns=start + stage,
+        phases=[(0, "pending"), (stage, "queued"), (start, "running")],
         events=[],
     )
     # The first entry of the old wire form has an empty level.
     script.say(0, "JOB_PENDING", "Fine tune request created", "")
-    script.say(2 * stage, "JOB_START", "Job started at {at}")
-    script.say(2 * stage + stage // 4, "MODEL_DOWNLOAD_COMPLETE", "Model data downloaded at {at}")
+    script.say(start, "JOB_START", "Job started at {at}")
+    script.say(start + stage // 4, "MODEL_DOWNLOAD_COMPLETE", "Model data downloaded at {at}")
     if run.fate.kind is FateKind.USER_ERROR:
         _user_error(script, stage)
     else:
@@ -109,14 +117,14 @@ def write_script(run: Run, timing: Timing) -> Script:
 def _user_error(script: Script, stage: int) -> None:
     script.row_limit = 0
     message = script.run.fate.message or "The training file could not be parsed"
-    ns = 2 * stage + 3 * stage // 4
+    ns = script.training_ns - stage // 4
     script.say(ns, "JOB_USER_ERROR", message, ERROR)
     script.end(ns, "user_error")
 
 
 def _training(script: Script, stage: int) -> None:
     run, fate = script.run, script.run.fate
-    script.tokenised_ns = 2 * stage + stage // 2
+    script.tokenised_ns = script.training_ns - stage // 2
     tokens = token_count(run)
     script.say(
         script.tokenised_ns, "TRAINING_DATA_DOWNLOAD_COMPLETE", "Data downloaded at {at}", INFO, {"token_count": tokens}
@@ -209,12 +217,18 @@ def _stall(script: Script, stage: int) -> None:
     """Nothing more: no row, no event, and the status stays as it is."""
 
 
+def _deleted(script: Script, stage: int) -> None:
+    """No more is to be seen of it: the job and all its files are gone."""
+    script.deleted_ns = script.rows_end_ns + stage
+
+
 _ENDINGS = {
     FateKind.COMPLETE: _complete,
     FateKind.EARLY_STOP: _complete,
     FateKind.BILLING: _billing,
     FateKind.RESTART: _restart,
     FateKind.STALL: _stall,
+    FateKind.DELETED: _deleted,
 }
 
 

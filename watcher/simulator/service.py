@@ -1,7 +1,7 @@
 """The simulated service: all jobs, and the clock that starts with the first request."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from watcher.simulator.answers import request_fields
 from watcher.simulator.early_stopping import EarlyStopping
 from watcher.simulator.fates import Fate, FateKind
 from watcher.simulator.job import Job, job_id_of
+from watcher.simulator.projects import EVERYTHING, Revocation, project_of
 from watcher.simulator.runs import Run
 from watcher.simulator.script import Script, Timing, write_script
 
@@ -34,14 +35,17 @@ class CancelCount:
 class Service:
     """Every job by id. Nothing happens before `start`, which the first authenticated request calls."""
 
-    def __init__(self, runs: Iterable[Run], timing: Timing, clock: Clock) -> None:
+    def __init__(
+        self, runs: Iterable[Run], timing: Timing, clock: Clock, revocations: Sequence[Revocation] = ()
+    ) -> None:
         self._timing = timing
         self._clock = clock
+        self._revocations = revocations
         self._scripts = {run.id: write_script(run, timing) for run in runs}
         self._jobs: dict[str, Job] = {}
         self._made: dict[str, int] = {}
         self._listed = 0
-        self._started = False
+        self._started_ns: int | None = None
         self.cancels: dict[str, CancelCount] = {}
 
     def now_ns(self) -> int:
@@ -50,23 +54,29 @@ class Service:
 
     def start(self) -> None:
         """Let every job begin, unless they have."""
-        if not self._started:
-            self._started = True
+        if self._started_ns is None:
+            self._started_ns = self._clock()
             for script in self._scripts.values():
                 self._add(script, self._clock())
 
-    def jobs(self) -> list[Job]:
-        """All jobs that exist by now. The order is not promised, and differs from call to call."""
+    def project_of(self, key: str) -> str | None:
+        """The project whose jobs a key sees, `EVERYTHING`, or None while the key is refused."""
+        project = project_of(key, (script.run.project for script in self._scripts.values()))
+        age = self._clock() - self._started_ns if self._started_ns is not None else 0
+        return None if any(revocation.holds(project, age) for revocation in self._revocations) else project
+
+    def jobs(self, project: str = EVERYTHING) -> list[Job]:
+        """All jobs of a project that exist by now. The order is not promised, and differs from call to call."""
         now = self._clock()
-        jobs = [job for job in self._jobs.values() if job.exists(now)]
+        jobs = [job for job in self._jobs.values() if job.exists(now) and _within(job, project)]
         self._listed += 1
         turn = self._listed * 7 % len(jobs) if jobs else 0
         return jobs[turn:] + jobs[:turn]
 
-    def job(self, job_id: str) -> Job | None:
-        """A job that exists by now."""
+    def job(self, job_id: str, project: str = EVERYTHING) -> Job | None:
+        """A job of a project that exists by now."""
         job = self._jobs.get(job_id)
-        return job if job is not None and job.exists(self._clock()) else None
+        return job if job is not None and job.exists(self._clock()) and _within(job, project) else None
 
     def cancel(self, job: Job) -> bool:
         """Ask for a cancel; counted either way."""
@@ -112,3 +122,7 @@ class Service:
     def _new_id(self, run_id: str) -> str:
         self._made[run_id] = self._made.get(run_id, 0) + 1
         return job_id_of(run_id, self._made[run_id])
+
+
+def _within(job: Job, project: str) -> bool:
+    return project in (EVERYTHING, job.script.run.project)

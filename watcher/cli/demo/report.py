@@ -61,7 +61,7 @@ def _head(job: Json, saved: tuple[int, int] | None, *, narrow: bool) -> tuple[Re
     if saved is not None:
         unrun, planned = saved
         gain = f"{unrun / planned:.0%}" if narrow else f"{unrun} of {planned} steps ({unrun / planned:.0%})"
-    return Text(drawing.name(job), "bold"), Text(drawing.sentence(job["status"])), Text(gain, "bold green")
+    return Text(drawing.name(job), "bold"), Text(drawing.status(job)), Text(gain, "bold green")
 
 
 def _cells(story: Story, job: Json, alert: Json) -> tuple[RenderableType, ...]:

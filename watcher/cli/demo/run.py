@@ -25,6 +25,8 @@ _TICK = 0.25
 _FORCED = 130
 _SEED = "1"
 """Of the faults: with it one of the cancels is answered with an error although it was done."""
+_REVOKED = "products:4:2"
+"""The key of one account is refused for a while: that account is blind, the other is not."""
 _PATIENCE = 8.0
 _BLIND = 15.0
 """Seconds after which the watcher should have seen the first job."""
@@ -74,7 +76,7 @@ class Demo:
 
     def _start(self, folder: Folder, receiver: str) -> Story:
         simulate = ["simulate", "--port", "0", "--speed", str(self.speed)]
-        simulate += ["--faults", str(self.faults), "--seed", _SEED]
+        simulate += ["--faults", str(self.faults), "--seed", _SEED, "--revoke", _REVOKED]
         simulator = self._child(
             Child(
                 "watcher simulate",

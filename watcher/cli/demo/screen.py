@@ -123,7 +123,7 @@ def job_table(jobs: Sequence[Json], *, narrow: bool) -> Table:
         bar = () if narrow else (drawing.bar(job["progress"], _BAR),)
         table.add_row(
             Text(drawing.name(job), style="dim" if job["ended_at"] else ""),
-            Text(drawing.sentence(job["status"]), style="dim" if job["ended_at"] else ""),
+            Text(drawing.status(job), style="dim" if job["ended_at"] else ""),
             *bar,
             drawing.percent(job["progress"]),
             drawing.steps(job["step"], job["total_steps"]),

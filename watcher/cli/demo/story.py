@@ -89,9 +89,9 @@ class Story:
         self.undelivered = sum(row.effect is Effect.NOTIFY for row in open_rows)
 
     def _note_job(self, job: Json, now: datetime) -> None:
-        if self._changed(job["id"], job["status"]):
+        if self._changed(job["id"], drawing.status(job)):
             moment = _moment(job["ended_at"]) or now
-            self._tell(moment, "", drawing.name(job), drawing.sentence(job["status"]))
+            self._tell(moment, "", drawing.name(job), drawing.status(job))
 
     def _note_alert(self, alert: Json) -> None:
         new = alert["id"] not in self._known
