@@ -61,6 +61,7 @@ FACTS = JobFacts(
 )
 QUIET = replace(FACTS, cancel="")
 ENDED = replace(QUIET, running=False, status="completed")
+STOPPED = replace(ENDED, early_stopped=True, step=240)
 WAITING = replace(
     QUIET, status="queued", step=None, best_eval=None, best_eval_step=None, checkpoint_step=None, best_checkpoint=None,
     sparkline="", seconds_per_step=None, fresh_at=None,
@@ -105,17 +106,17 @@ _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
     (QUIET, _curve(LossSpike(), rows([*falling(120), 9.0, 9.0, 9.0, *falling(60, start=1.1)]), 400)),
     (QUIET, _judged(EarlyStop(early_stopping=EarlyStopping(patience=3)), [*_evals(0.9, 0.711, 0.72, 0.73), job(
         "running", 9, **_PLAN)], 60)),
-    (ENDED, _judged(EarlyStop(), [event("early_stopped", 10, "", step=24, best_step=24), job(
+    (replace(STOPPED, step=24), _judged(EarlyStop(), [event("early_stopped", 10, "", step=24, best_step=24), job(
         "completed", 12, early_stopped=True, **_PLAN)], 20)),
-    (ENDED, _judged(EarlyStop(), [*_evals(0.9, 0.8, 0.711, 0.72, 0.73), _STOP, job(
+    (STOPPED, _judged(EarlyStop(), [*_evals(0.9, 0.8, 0.711, 0.72, 0.73), _STOP, job(
         "completed", 12, early_stopped=True, best_step=160, **_PLAN)], 12)),
-    (ENDED, _judged(Completion(), [job("running", 4, **_PLAN), event("job_start", 4), event(
+    (replace(ENDED, step=400), _judged(Completion(), [job("running", 4, **_PLAN), event("job_start", 4), event(
         "training_start", 6, total_steps=400), event("checkpoint_save", 20, step=160), TrainRow(400, ns(25), 0.5),
         EvalRow(160, ns(20), 0.711), event("job_complete", 33), job(
             "completed", 34, steps_completed=400, output_name="org/Base-8B-support_bot_v3", **_PLAN)], 34)),
-    (ENDED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $19.44")], 99)),
-    (ENDED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $5.00")], 99)[1:]),
-    (ENDED, _judged(Refund(), [_STOP, job("completed", 12, **_PLAN)], 24 * 60 + 30)),
+    (STOPPED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $19.44")], 99)),
+    (STOPPED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $5.00")], 99)[1:]),
+    (STOPPED, _judged(Refund(), [_STOP, job("completed", 12, **_PLAN)], 24 * 60 + 30)),
     *(
         (replace(ENDED, status=status), _judged(Failure(), [job(status, 9, steps_completed=172, **_PLAN), *log], 12))
         for status, log in (

@@ -157,9 +157,16 @@ def test_the_worst_comes_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "shown"),
     [
-        pytest.param({}, "about $10.41 an hour, $27.70 for the steps left", id="all known"),
+        pytest.param(
+            {}, "about $27.70 for the steps left, about $10.41 an hour, if every step costs the same", id="all known"
+        ),
         pytest.param({"price_nano": None}, "unknown (price not known)", id="no price yet"),
-        pytest.param({"seconds_per_step": None}, "unknown (pace not known)", id="no pace yet"),
+        pytest.param(
+            {"seconds_per_step": None},
+            "about $27.70 for the steps left, what an hour costs is unknown (pace not known), if every step costs the "
+            "same",
+            id="no pace yet",
+        ),
         pytest.param({"total_steps": None}, "unknown (plan not known)", id="no plan"),
     ],
 )

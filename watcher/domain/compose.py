@@ -60,7 +60,6 @@ def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: boo
     facts, ids = tellings[0][1], sorted({alert.subject.job_id for alert in alerts})
     one_job = len(ids) == 1 and len({alert.subject.key for alert in alerts}) == 1
     told = [jobrows.hint(*telling) for telling in tellings] if one_job else []
-    over = all(alert.ends_at is not None for alert in alerts)
     return Message(
         key=key,
         at=at,
@@ -72,7 +71,7 @@ def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: boo
         account=", ".join(sorted({alert.subject.account for alert in alerts if alert.subject.account})),
         title=f"{label(alerts[0], facts) if one_job else _subjects(alerts)}: {_counted(alerts)}",
         what=_sum(alerts, at),
-        facts=jobrows.of_job(facts, (alert.onset for alert in alerts), over=over) if facts and one_job else (),
+        facts=jobrows.of_job(facts, alerts) if facts and one_job else (),
         action=max(told, key=len, default=""),
         sparkline=facts.sparkline if facts and one_job else "",
         link=facts.link if facts and one_job else "",

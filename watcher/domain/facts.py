@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from watcher.domain.billing import Meter
+from watcher.domain.observations import Status
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
@@ -11,7 +14,7 @@ class JobFacts:
     `price_nano` is in nano-dollars, `last_loss` and `best_eval` in nats where finite, `sparkline` block characters.
     `cancel` says in a sentence what the cancel policy will do about it, or is empty. `fresh_at` is when the newest row
     came in, `best_checkpoint` the step of a saved checkpoint that had the best eval loss, `checkpoint_step` that of the
-    newest.
+    newest. `restarted` and `priced_late` are as in `Meter`.
     """
 
     account: str
@@ -39,8 +42,27 @@ class JobFacts:
     fresh_at: datetime | None = None
     best_checkpoint: int | None = None
     restarted_from: str = ""
+    early_stopped: bool = False
+    restarted: bool = False
+    priced_late: bool = False
 
     @property
     def label(self) -> str:
         """The name that people know it by: the suffix, else the id."""
         return self.suffix or self.job_id
+
+    @property
+    def meter(self) -> Meter:
+        """What its bill is computed from."""
+        status = Status.named(self.status)
+        return Meter(
+            status=status,
+            price_nano=self.price_nano,
+            done=self.step,
+            planned=self.total_steps,
+            seconds_per_step=self.seconds_per_step,
+            early_stopped=self.early_stopped,
+            restarted=self.restarted,
+            gone=not (self.running or status.terminal),
+            priced_late=self.priced_late,
+        )

@@ -1,20 +1,17 @@
 """The facts below a message's sentence: when, how far, how much money, which checkpoint, and how fresh all that is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
-from watcher.domain import money
+from watcher.domain import moneywords
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
-from watcher.domain.observations import Status
 from watcher.domain.phrasing import number, steps
 from watcher.domain.rule import SubjectKind
 
 Rows = Sequence[tuple[str, str]]
 
 _BEGINS = frozenset({TransitionReason.FIRST, TransitionReason.AGAIN})
-_HOUR = 3600.0
 _REPEATED = 8
 """A value so long that stands in the sentence already says nothing new."""
 _INNER = frozenset(
@@ -26,7 +23,6 @@ _SAME = {
     "step": ("steps done", "steps"),
     "best eval": ("best eval loss",),
     "newest checkpoint": ("checkpoints", "best checkpoint"),
-    "spent so far": ("billed", "who pays"),
 }
 """What a rule's own evidence says of the same thing under another name."""
 
@@ -65,22 +61,24 @@ def _job_rows(transition: Transition, facts: JobFacts | None) -> Rows:
     began = ("began at step", "" if alert.onset is None else str(alert.onset))
     if facts is None:
         return (*_when(transition), began, ("job", alert.subject.job_id))
-    return (*_when(transition), began, *_about(facts, onset=alert.onset, over=alert.ends_at is not None))
+    over, cancels = alert.ends_at is not None, alert.may_cancel
+    return (*_when(transition), began, *_about(facts, onset=alert.onset, over=over, cancels=cancels))
 
 
-def of_job(facts: JobFacts, onsets: Iterable[int | None], *, over: bool) -> tuple[tuple[str, str], ...]:
-    """The same of a job about which several alerts are told at once; `over` says that none of them holds any more."""
-    onset = min((onset for onset in onsets if onset is not None), default=None)
-    about = (*_about(facts, onset=onset, over=over), ("account", facts.account))
+def of_job(facts: JobFacts, alerts: Sequence[Alert]) -> tuple[tuple[str, str], ...]:
+    """The same of a job about which several alerts are told at once."""
+    onset = min((alert.onset for alert in alerts if alert.onset is not None), default=None)
+    over, cancels = all(alert.ends_at is not None for alert in alerts), any(alert.may_cancel for alert in alerts)
+    about = (*_about(facts, onset=onset, over=over, cancels=cancels), ("account", facts.account))
     return tuple((name, value) for name, value in about if value)
 
 
-def _about(facts: JobFacts, *, onset: int | None, over: bool) -> Rows:
+def _about(facts: JobFacts, *, onset: int | None, over: bool, cancels: bool) -> Rows:
     return (
         ("step", _progress(facts)),
         ("best eval", _best_eval(facts)),
         *_checkpoint(facts, onset),
-        *_costs(facts, over=over),
+        *moneywords.rows(facts.meter, over=over, cancels=cancels),
         ("data as of", _freshness(facts)),
         ("model", facts.model),
         ("job", facts.job_id),
@@ -110,28 +108,6 @@ def _checkpoint(facts: JobFacts, onset: int | None) -> Rows:
         return (("best checkpoint", f"step {facts.best_checkpoint}, with the best eval loss"),)
     late = onset is not None and facts.checkpoint_step >= onset
     return (("newest checkpoint", f"step {facts.checkpoint_step}{', saved after it began' if late else ''}"),)
-
-
-def _costs(facts: JobFacts, *, over: bool) -> Rows:
-    """Money, with the assumption it rests on. A job that ended costs what its end says: the rules tell that."""
-    price = money.dollars(facts.price_nano)
-    if facts.step is None or not facts.running:
-        return (("price", money.price_as_given(facts.price_nano)),)
-    spent = money.spent_so_far(price, facts.step, facts.total_steps)
-    so_far = "unknown" if spent is None else f"about {money.show(spent)} of {money.show(price)}, {money.BY_STEPS}"
-    stake = (("at stake", _at_stake(facts)),) if facts.status == Status.RUNNING and not over else ()
-    return (*stake, ("spent so far", so_far))
-
-
-def _at_stake(facts: JobFacts) -> str:
-    price, pace = money.dollars(facts.price_nano), facts.seconds_per_step
-    if price is None or not pace or not facts.total_steps:
-        missing = "price" if price is None else "pace" if not pace else "plan"
-        return f"unknown ({missing} not known)"
-    a_step = money.spent_so_far(price, 1, facts.total_steps)
-    hourly = None if a_step is None else a_step * Decimal(_HOUR / pace)
-    left = money.unused(price, facts.step, facts.total_steps)
-    return f"about {money.show(hourly)} an hour, {money.show(left)} for the steps left"
 
 
 def _freshness(facts: JobFacts) -> str:

@@ -19,6 +19,9 @@ BY_STEPS = "if every step costs the same"
 """The assumption to print beside a figure that is pro rata."""
 
 _NANO = Decimal(10**9)
+_A_NANO = Decimal("1e-9")
+_LARGEST = 2**63 - 1
+"""Prices are 64-bit integers; anything above is no price."""
 _CENT = Decimal("0.01")
 _AMOUNT = re.compile(
     r"(?:\$|\bUSD)\s?(?P<before>\d[\d,]*(?:\.\d+)?)|(?P<after>\d[\d,]*(?:\.\d+)?)\s?(?:USD|dollars?)\b", re.IGNORECASE
@@ -27,17 +30,17 @@ _AMOUNT = re.compile(
 
 def dollars(nano: int | None) -> Decimal | None:
     """Nano-dollars as exact dollars; None when the price is not set yet (null or 0 before tokenisation)."""
-    return Decimal(nano) / _NANO if nano is not None and nano > 0 else None
+    return Decimal(nano) / _NANO if nano is not None and 0 < nano <= _LARGEST else None
 
 
 def spent_so_far(price: Decimal | None, done: int | None, planned: int | None) -> Decimal | None:
-    """Dollars for the steps done, pro rata; None where price, steps or plan are unknown.
+    """Dollars for the steps done, pro rata, to the nano-dollar; None where price, steps or plan are unknown.
 
     Assumes that each step costs the same; knows nothing of the minimum charge.
     """
     if price is None or done is None or not planned or planned < 0:
         return None
-    return price * min(max(done, 0), planned) / planned
+    return (price * min(max(done, 0), planned) / planned).quantize(_A_NANO)
 
 
 def unused(price: Decimal | None, done: int | None, planned: int | None) -> Decimal | None:

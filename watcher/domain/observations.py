@@ -25,6 +25,11 @@ class Status(StrEnum):
     COMPLETED = "completed"
     UNRECOGNISED = "unrecognised"
 
+    @classmethod
+    def named(cls, word: str) -> "Status":
+        """The status that the API calls so, in whatever case; UNRECOGNISED for a word that this version lacks."""
+        return _BY_WORD.get(word.strip().lower(), cls.UNRECOGNISED)
+
     @property
     def terminal(self) -> bool:
         return self in _TERMINAL
@@ -35,6 +40,7 @@ class Status(StrEnum):
 
 
 _OF_STAGE = frozenset({"eta_seconds", "queue_depth"})
+_BY_WORD = {status.value: status for status in Status}
 _TERMINAL = frozenset({Status.CANCELLED, Status.ERROR, Status.USER_ERROR, Status.COMPLETED})
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from watcher.domain import codec
 from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.billing import before_the_end
 from watcher.domain.cadence import Pace
 from watcher.domain.cancel_policy import Refusal
 from watcher.domain.curve import Curve, sparkline
@@ -44,6 +45,8 @@ class BookState:
     best_checkpoint: int | None = None
     ticks: list[tuple[int, int]] = field(default_factory=list)
     """(step, at_ns) of the newest train rows: the job's speed."""
+    price_nano: int | None = None
+    """The price while it ran: a refund may lower what the API gives after the end."""
     owed_refund: bool = False
     refunded: bool = False
     contacted: bool = False
@@ -168,7 +171,7 @@ class JobBook:
             last_loss=state.last_loss,
             best_eval=state.best_eval,
             best_eval_step=state.best_eval_step,
-            price_nano=job.total_price_nano,
+            price_nano=state.price_nano or job.total_price_nano,
             checkpoint_step=state.checkpoint_step,
             sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
             cancel_mode=self.selection.policy.mode.value,
@@ -179,6 +182,9 @@ class JobBook:
             best_checkpoint=state.best_checkpoint,
             link=link.format(job_id=self.key.job_id) if link else "",
             restarted_from=self.origin,
+            early_stopped=bool(job.early_stopped),
+            restarted=state.restarted_at is not None,
+            priced_late=state.price_nano is None and not before_the_end(job),
         )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from watcher.domain import codec
 from watcher.domain.alerts import Transition, TransitionReason
+from watcher.domain.billing import before_the_end
 from watcher.domain.cadence import followed_out
 from watcher.domain.feed import Arrival, arrival_order, step_order
 from watcher.domain.health import job_health
@@ -138,6 +139,8 @@ class Visit:
         record = self.book.record
         changed = snapshot != record.snapshot or not self._has_snapshot() or record.gone
         record.snapshot, record.gone = snapshot, False
+        if before_the_end(snapshot):
+            self.book.state.price_nano = snapshot.total_price_nano or self.book.state.price_nano
         if not snapshot.status.terminal:
             record.ended_at = None
         elif record.ended_at is None:

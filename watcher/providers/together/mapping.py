@@ -56,7 +56,6 @@ METRIC_KEYS = frozenset(
 )
 UNSPECIFIED = "unspecified"
 _MEASURED = ("train/loss", "train/grad_norm", "train/learning_rate")
-_STATUSES = {status.value: status for status in Status if status is not Status.UNRECOGNISED}
 _MAX_DRIFT = 50  # an answer whose keys are all different must not make an alert of each
 _MAX_WORD = 100
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,14 +132,14 @@ def snapshot(fields: Mapping[str, object], job_id: str, at: datetime, drifts: Dr
     raw_status = wire.text(fields.get("status"))
     if raw_status is None:
         return None
-    status = _STATUSES.get(raw_status.strip().lower())
-    if status is None:
+    status = Status.named(raw_status)
+    if status is Status.UNRECOGNISED:
         drifts.add("status", raw_status, job_id)
     get = fields.get
     return Snapshot(
         job_id=job_id,
         at=at,
-        status=status or Status.UNRECOGNISED,
+        status=status,
         raw_status=raw_status,
         created_at=wire.moment(get("created_at")),
         updated_at=wire.moment(get("updated_at")),
