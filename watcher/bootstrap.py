@@ -36,6 +36,7 @@ from watcher.service.people import ack_asked, expire_asked, silence_asked
 from watcher.service.perform import CancelPerformer
 from watcher.service.pictures import JobPictures
 from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry, Writes
+from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
@@ -65,6 +66,7 @@ class App:
     router: Router
     dispatcher: Dispatcher
     digests: Digests
+    retention: Retention
     manual: ManualCancel
     faults: Faults
     telemetry: Telemetry
@@ -183,6 +185,7 @@ def build(
             plan=[entry.digest() for entry in settings.digests],
             watches=lambda: set(sweepers),
         ),
+        retention=Retention(store, clock, settings.retention.policy()),
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         faults=faults,
         telemetry=telemetry,

@@ -15,6 +15,7 @@ from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
 from watcher.service.digests import Digests
 from watcher.service.errors import ConfigError, StoreError
+from watcher.service.retention import Retention, RetentionPolicy
 
 
 class Watched:
@@ -39,6 +40,7 @@ def a_daemon(life: Life, *parts: Watched) -> Daemon:
         digests=Digests(
             store=life.store, clock=SystemClock(), receivers=life.dispatcher.receivers, plan=(), watches=frozenset
         ),
+        retention=Retention(life.store, SystemClock(), RetentionPolicy()),
         faults=life.faults,
         health=Health(SystemClock(), life.store),
         schedule=Schedule(random.Random(1)),  # noqa: S311 - repeatable

@@ -96,6 +96,7 @@ async def _run(
         router=app.router,
         dispatcher=app.dispatcher,
         digests=app.digests,
+        retention=app.retention,
         faults=app.faults,
         health=health,
         schedule=Schedule(random.Random()),  # noqa: S311 - spreads load, hides nothing

@@ -16,6 +16,7 @@ from watcher.service.digests import Digests
 from watcher.service.dispatcher import LONGEST_WAIT, Dispatcher
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
+from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
@@ -30,6 +31,8 @@ DRAIN = 20.0
 _TICK = timedelta(seconds=1)
 _BEAT = timedelta(seconds=5)
 _DIGEST = timedelta(seconds=30)
+_RETENTION, _FIRST_RETENTION = timedelta(hours=1), timedelta(minutes=5)
+"""How often the past is thinned; first when what was missed has been caught up with."""
 
 
 class Part(Protocol):
@@ -48,6 +51,7 @@ class Daemon:
     router: Router
     dispatcher: Dispatcher
     digests: Digests
+    retention: Retention
     faults: Faults
     health: Health
     schedule: Schedule
@@ -97,6 +101,7 @@ class Daemon:
             self._plan_sweeps(sweeper)
         self.schedule.every("deliver", _TICK, self._wake, first=now)
         self.schedule.every("beat", _BEAT, self._beat, first=now)
+        self.schedule.every("retention", _RETENTION, self._retain, first=now + _FIRST_RETENTION)
         self.schedule.every("digest", _DIGEST, self._digest, first=now + _DIGEST)  # what was missed: after a sweep
 
     def _plan_sweeps(self, sweeper: Sweeper) -> None:
@@ -156,6 +161,12 @@ class Daemon:
         else:
             if made:
                 self.wake.set()
+
+    async def _retain(self) -> None:
+        try:
+            await self.retention.run()
+        except StoreError as error:
+            log.error("retention.not_stored", reason=str(error))
 
     async def _beat(self) -> None:
         await self.health.beat()

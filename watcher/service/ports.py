@@ -178,6 +178,9 @@ class Reads(Protocol):
 
     def meta(self, name: str) -> str | None: ...
 
+    def ended_jobs(self, since: datetime | None, until: datetime, *, keep_rows: int, limit: int) -> list[JobKey]:
+        """Closed jobs that ended in a span and hold more rows than they are to keep; the oldest first."""
+
 
 class Writes(Reads, Protocol):
     """What can be changed, inside one transaction that commits whole or not at all."""
@@ -253,6 +256,12 @@ class Writes(Reads, Protocol):
     def set_keep(self, key: JobKey, *, keep: bool) -> None: ...
 
     def set_meta(self, name: str, value: str) -> None: ...
+
+    def thin(self, key: JobKey, keep: int) -> int:
+        """Leave about `keep` train rows of a closed job, evenly spread; returns how many went. Others stay whole."""
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """Drop at most `limit` of each kind of what was told and done with before a time; returns how many went."""
 
 
 class Store(Protocol):

@@ -17,6 +17,7 @@ from watcher.domain.life import Life
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import Rule, SubjectKind
+from watcher.service.retention import RetentionPolicy
 from watcher.settings.basics import Globs, Interval, Moment, Name, Part, Positive, Share, as_list, filled
 from watcher.settings.durations import Duration
 from watcher.settings.living import LifeEntry, lives
@@ -180,6 +181,18 @@ class Web(Part):
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
 
 
+class Retention(Part):
+    """What is kept of the past; jobs, their evaluations, events, alerts and cancels are kept for ever."""
+
+    rows: Positive = timedelta(days=30)
+    keep_rows: Annotated[int, Field(ge=10, le=100_000)] = 500
+    history: Positive = timedelta(days=90)
+
+    def policy(self) -> RetentionPolicy:
+        """The same, as the service takes it."""
+        return RetentionPolicy(rows=self.rows, keep_rows=self.keep_rows, history=self.history)
+
+
 class Log(Part):
     """What is written to stderr."""
 
@@ -214,6 +227,7 @@ class Settings(BaseSettings):
     links: Links = Links()
     pictures: bool = True
     store: StoreSettings = StoreSettings()
+    retention: Retention = Retention()
     web: Web = Web()
     log: Log = Log()
     heartbeat: Heartbeat = Heartbeat()

@@ -21,6 +21,7 @@ from watcher.service.records import (
     StoredTransition,
 )
 from watcher.store import rows, schema
+from watcher.store.pruning import PruningReads
 from watcher.store.series import from_row
 from watcher.store.telling import TellingReads
 from watcher.store.values import load, micros, moment_or_none
@@ -84,7 +85,7 @@ _CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("sinc
 _META = select(_meta.value).where(_meta.name == bindparam("name"))
 
 
-class SqlReads(TellingReads):
+class SqlReads(TellingReads, PruningReads):
     """`Reads` on a connection whose transaction somebody else begins and ends."""
 
     def __init__(self, connection: Connection) -> None:

@@ -24,6 +24,7 @@ from watcher.service.records import (
     StateRecord,
 )
 from watcher.store import rows, schema
+from watcher.store.pruning import PruningWrites
 from watcher.store.reads import SqlReads
 from watcher.store.series import to_row
 from watcher.store.telling import TellingWrites
@@ -140,7 +141,7 @@ def _new_row(effect: NewEffect, now: datetime) -> dict[str, Any]:
     }
 
 
-class SqlWrites(SqlReads, TellingWrites):
+class SqlWrites(SqlReads, TellingWrites, PruningWrites):
     """`Writes` on a connection whose transaction somebody else begins and ends."""
 
     def save_job(self, record: JobRecord) -> None:
