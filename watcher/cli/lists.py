@@ -1,9 +1,7 @@
 """`events`, `metrics` and `checkpoints`: one list of one job in full, for people, programs and spreadsheets."""
 
 import asyncio
-import csv
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -11,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from watcher import bootstrap
-from watcher.cli import drawing, jobpage, tables
+from watcher.cli import drawing, jobpage, sheets, tables
 from watcher.cli.common import (
     ConfigOption,
     ListFormat,
@@ -25,7 +23,6 @@ from watcher.cli.naming import JobArgument, one
 from watcher.clock import SystemClock
 from watcher.domain import codec
 from watcher.domain.observations import Row, TrainRow
-from watcher.notify.formats.parts import clean
 from watcher.service.errors import ProviderError
 from watcher.service.jobpage import (
     checkpoint_view,
@@ -45,8 +42,6 @@ _METRICS = ("kind", "step", "timestamp", "loss", "grad_norm", "learning_rate")
 _EVENTS = ("at", "by", "type", "level", "step", "total_steps", "message", "token_count", "checkpoint_path",
            "model_path", "best_step", "best_metric")  # fmt: skip
 _CHECKPOINTS = ("step", "type", "final", "created_at", "path", "from_checkpoint", "download")
-_FORMULA = ("=", "+", "-", "@")
-_LONGEST_CELL = 32_000
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +66,7 @@ def events(
     if format is ListFormat.JSON:
         print_json(_document(record, events=found))
     elif format is ListFormat.CSV:
-        _print_csv(_EVENTS, ([_text(event[name]) for name in _EVENTS] for event in found))
+        sheets.print_csv(_EVENTS, ([sheets.cell(event[name]) for name in _EVENTS] for event in found))
     else:
         _put(jobpage.event_table(found), "no events yet")
     return 0
@@ -93,7 +88,7 @@ def metrics(
     if format is ListFormat.JSON:
         print_json(metrics_view(record, rows))
     elif format is ListFormat.CSV:
-        _print_csv(_METRICS, map(_cells, rows))
+        sheets.print_csv(_METRICS, map(_cells, rows))
     else:
         _put(_metrics_table(rows), "no metrics yet")
     return 0
@@ -117,7 +112,9 @@ def checkpoints(
     if format is ListFormat.JSON:
         print_json(_document(record, source="events" if live is None else "api", checkpoints=found))
     elif format is ListFormat.CSV:
-        _print_csv(_CHECKPOINTS, ([_text(checkpoint[name]) for name in _CHECKPOINTS] for checkpoint in found))
+        sheets.print_csv(
+            _CHECKPOINTS, ([sheets.cell(checkpoint[name]) for name in _CHECKPOINTS] for checkpoint in found)
+        )
     else:
         _put(jobpage.checkpoint_table(found), "no checkpoints yet")
     return 0
@@ -190,20 +187,3 @@ def _cells(row: Row) -> list[object]:
     values = (row.loss, row.grad_norm, row.lr) if isinstance(row, TrainRow) else (row.loss, None, None)
     numbers = ["" if value is None else codec.encode(value) for value in values]
     return ["train" if train else "eval", row.step, row.at_ns or "", *numbers]
-
-
-def _text(value: object) -> object:
-    """Somebody else's words as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        return "" if value is None else value
-    text = clean(value, _LONGEST_CELL)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _print_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    sys.stdout.flush()

@@ -16,6 +16,7 @@ from watcher.cli import (
     drilling,
     ending,
     explaining,
+    keeping,
     lists,
     looks,
     outbox,
@@ -60,8 +61,8 @@ def _root(
     pass
 
 
-PARTS = (starting, running, looks, explaining, lists, acts, silencing, ending, routing, outbox, drilling, replaying,
-         simulating, demo)  # fmt: skip
+PARTS = (starting, running, looks, explaining, lists, acts, silencing, ending, routing, outbox, drilling, keeping,
+         replaying, simulating, demo)  # fmt: skip
 for part in PARTS:
     part.register(app)
 

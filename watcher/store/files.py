@@ -44,7 +44,7 @@ def require(path: Path) -> None:
         raise StoreError(f"{path} does not exist: no daemon has run with this state directory yet")
 
 
-def _revision(path: Path, connection: Connection) -> str | None:
+def revision(path: Path, connection: Connection) -> str | None:
     """The revision of the schema; None for a database without any table."""
     tables = inspect(connection).get_table_names()
     if not tables:
@@ -57,7 +57,7 @@ def _revision(path: Path, connection: Connection) -> str | None:
 
 def _create(path: Path, connection: Connection) -> str:
     """The revision, after making all tables in a database that has none."""
-    found = _revision(path, connection)
+    found = revision(path, connection)
     if found is not None:
         return found
     schema.metadata.create_all(connection)
@@ -74,9 +74,9 @@ def prepare(path: Path, engine: Engine) -> None:
         StoreError: it is damaged, foreign, or could not be written.
     """
     if path.stat().st_size <= _CHECK_BELOW_BYTES:
-        _check(path, engine)
+        check(path, engine)
     found = transact(path, engine, lambda connection: _create(path, connection))
-    _refuse_newer(path, found)
+    refuse_newer(path, found)
     if found != schema.REVISIONS[-1]:
         back_up(path, found)
         _upgrade(path)
@@ -89,15 +89,16 @@ def recognise(path: Path, engine: Engine) -> None:
         SchemaTooNewError: a newer version wrote it.
         StoreError: it is damaged, foreign, or older than this version reads.
     """
-    found = transact(path, engine, lambda connection: _revision(path, connection))
+    found = transact(path, engine, lambda connection: revision(path, connection))
     if found is None:
         raise StoreError(f"{path} is empty: no daemon has run with this state directory yet")
-    _refuse_newer(path, found)
+    refuse_newer(path, found)
     if found != schema.REVISIONS[-1]:
         raise StoreError(f"{path} was written by an older version; the daemon brings it up to date when it starts")
 
 
-def _refuse_newer(path: Path, found: str) -> None:
+def refuse_newer(path: Path, found: str) -> None:
+    """Raises SchemaTooNewError for a revision that this version does not know."""
     if found not in schema.REVISIONS:
         raise SchemaTooNewError(
             f"{path} has schema {found}, and this version knows schemas up to {schema.REVISIONS[-1]}: "
@@ -105,7 +106,8 @@ def _refuse_newer(path: Path, found: str) -> None:
         )
 
 
-def _check(path: Path, engine: Engine) -> None:
+def check(path: Path, engine: Engine) -> None:
+    """Raises StoreError when the file is damaged."""
     with translated(path), engine.connect() as connection:
         verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if verdict != "ok":
@@ -119,7 +121,17 @@ def back_up(path: Path, name: str) -> Path:
         StoreError: it could not be written; nothing was changed then.
     """
     backup = path.with_name(f"{path.name}.backup-{name}")
-    unfinished = path.with_name(f"{backup.name}.part")
+    vacuum_into(path, backup)
+    return backup
+
+
+def vacuum_into(path: Path, backup: Path) -> None:
+    """A copy of the database at `backup`, whole or not at all, consistent even while others write.
+
+    Raises:
+        StoreError: it could not be written.
+    """
+    unfinished = backup.with_name(f"{backup.name}.part")
     try:
         unfinished.unlink(missing_ok=True)
         make_private(unfinished)
@@ -130,7 +142,6 @@ def back_up(path: Path, name: str) -> Path:
         unfinished.replace(backup)
     except OSError as exc:
         raise StoreError(f"{backup} can't be written: {exc.strerror}") from exc
-    return backup
 
 
 def _upgrade(path: Path) -> None:
