@@ -36,6 +36,7 @@ from watcher.domain.rules.watcher_fault import WatcherFault
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
+from watcher.service.consent import Consent, Person
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.errors import StoreError
 from watcher.service.perform import CancelPerformer
@@ -45,13 +46,13 @@ from watcher.service.report import SweepReport
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
-from watcher.service.veto import veto_job
 from watcher.store.sqlite import open_store
 
 JOB = "ft-1"
 ROW_EVERY = 10.0
 SWEEP_EVERY = 30.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SOMEBODY = Person("ada", "command", "it is fine")
 ENFORCE = CancelPolicy(mode=CancelMode.ENFORCE)
 
 
@@ -358,8 +359,18 @@ class Scene:
     async def outbox(self) -> list[OutboxRow]:
         return await self.store.read(lambda reads: reads.outbox())
 
-    async def veto(self, job_id: str = JOB, *, keep: bool = True) -> dict[str, Any]:
-        return await veto_job(self.store, [self.sweeper], self.clock, job_id, keep=keep)
+    @property
+    def consent(self) -> Consent:
+        return Consent(store=self.store, clock=self.clock, sweepers=lambda: [self.sweeper])
+
+    async def veto(self, job_id: str = JOB, person: Person = SOMEBODY, **meant: str) -> dict[str, Any]:
+        return await self.consent.veto(job_id, person, **meant)
+
+    async def lift(self, job_id: str = JOB, person: Person = SOMEBODY) -> dict[str, Any]:
+        return await self.consent.lift(job_id, person)
+
+    async def approve(self, job_id: str = JOB, person: Person = SOMEBODY, **meant: str) -> dict[str, Any]:
+        return await self.consent.approve(job_id, person, **meant)
 
     def refusals(self, job_id: str = JOB) -> list[str]:
         """Why the policy does not cancel, as the page shows it."""

@@ -26,6 +26,7 @@ from watcher.providers.together.transport import Limits
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
+from watcher.service.consent import Consent, Person
 from watcher.service.digests import Digests
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.drill import Drill, with_drills
@@ -40,7 +41,6 @@ from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
-from watcher.service.veto import veto_job
 from watcher.settings import Account, Settings
 from watcher.store.sqlite import SqliteStore, open_store
 
@@ -68,6 +68,7 @@ class App:
     digests: Digests
     retention: Retention
     manual: ManualCancel
+    consent: Consent
     faults: Faults
     telemetry: Telemetry
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -187,6 +188,7 @@ def build(
         ),
         retention=Retention(store, clock, settings.retention.policy()),
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
+        consent=Consent(store=store, clock=clock, sweepers=sweepers.values, wake=wake.set),
         faults=faults,
         telemetry=telemetry,
         wake=wake,
@@ -310,11 +312,17 @@ def handlers(app: App) -> dict[str, Handler]:
     """What the control socket can ask of the running daemon."""
 
     async def veto(request: Mapping[str, Any]) -> dict[str, Any]:
-        sweepers = list(app.sweepers.values())
-        return await veto_job(app.store, sweepers, app.clock, str(request["job"]), keep=not request.get("lift", False))
+        job, person = str(request["job"]), person_of(request)
+        if request.get("lift", False):
+            return await app.consent.lift(job, person)
+        return await app.consent.veto(job, person, proposal_id=str(request.get("proposal", "")))
+
+    async def approve(request: Mapping[str, Any]) -> dict[str, Any]:
+        proposal = str(request.get("proposal", ""))
+        return await app.consent.approve(str(request["job"]), person_of(request), proposal_id=proposal)
 
     async def cancel(request: Mapping[str, Any]) -> dict[str, Any]:
-        return await app.manual.cancel(str(request["job"]))
+        return await app.manual.cancel(str(request["job"]), person_of(request))
 
     async def retry(request: Mapping[str, Any]) -> dict[str, Any]:
         key = request.get("key")
@@ -331,7 +339,12 @@ def handlers(app: App) -> dict[str, Handler]:
             return await drill_of(app, push).run(None if name is None else str(name), float(request["timeout"]))
 
     drilling = asyncio.Lock()
-    return {"veto": veto, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}
+    return {"veto": veto, "approve": approve, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}
+
+
+def person_of(request: Mapping[str, Any]) -> Person:
+    """Who asks, as a command says it: `by`, `reason`, and `via` where it is not a command."""
+    return Person(str(request.get("by", "")), str(request.get("via", "command")), str(request.get("reason", "")))
 
 
 def _of_people(app: App) -> dict[str, Handler]:

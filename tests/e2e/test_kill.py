@@ -176,7 +176,7 @@ def _beside_a_running_daemon(place: Place, job: str, clock: NsClock) -> None:
     assert (second.returncode, once.returncode, unknown.returncode) == (4, 4, 2)
     assert "in use" in second.stderr
     assert (vetoed.returncode, lifted.returncode) == (0, 0)
-    assert "no cancel was open" in vetoed.stdout
+    assert "No cancel was open" in vetoed.stdout
     assert "allowed again" in lifted.stdout
     assert [row["never_cancel"] for row in json.loads(shown.stdout)["jobs"]] == [False]
     assert all(PLANTED not in done.stdout + done.stderr for done in (second, once, vetoed, unknown, lifted, shown))

@@ -13,6 +13,7 @@ from tests.commands import PLANTED, World, run, world
 from tests.simulated import a_run, write_curves
 from watcher import bootstrap
 from watcher.daemon.control import ControlServer
+from watcher.service.consent import Person
 from watcher.service.errors import StoreError
 from watcher.settings import load_settings
 
@@ -282,7 +283,7 @@ async def beside_a_daemon(made: World, *words: str, broken: bool = False) -> Any
 
 
 class _Broken:
-    async def cancel(self, _job_id: str) -> dict[str, Any]:
+    async def cancel(self, _job_id: str, _person: Person) -> dict[str, Any]:
         raise StoreError("the disk is full")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import unseen
 from tests.stored import a_proposal
-from tests.timeline import JOB, Scene, between, firing, scene
+from tests.timeline import JOB, SOMEBODY, Scene, between, firing, scene
 from tests.toys import High
 from watcher.domain.observations import Event, Status
 from watcher.domain.rules.cancellation import Cancellation
@@ -41,7 +41,7 @@ def by_hand(made: Scene) -> ManualCancel:
 
 
 async def cancel(made: Scene, job_id: str = JOB) -> dict[str, Any]:
-    return await by_hand(made).cancel(job_id)
+    return await by_hand(made).cancel(job_id, SOMEBODY)
 
 
 async def only_proposal(made: Scene) -> Proposal:

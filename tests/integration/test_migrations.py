@@ -126,7 +126,7 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9999", "{last}"
 
 
 def upgrade():
@@ -142,7 +142,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copied = tmp_path / "migrations"
     shutil.copytree(SCRIPTS, copied)
     monkeypatch.setattr("watcher.store.migrations.__main__.SCRIPTS", copied)
-    return copied / "versions" / "v0002_next.py"
+    return copied / "versions" / "v9999_next.py"
 
 
 @pytest.fixture
@@ -163,17 +163,17 @@ def rows_of(path: Path, table: str) -> int:
 
 
 def test_a_revision_can_make_a_table_anew_without_losing_what_hangs_on_it(filled: Path, scripts: Path) -> None:
-    scripts.write_text(NEXT.format(more=""))
+    scripts.write_text(NEXT.format(last=schema.REVISIONS[-1], more=""))
 
     upgrade(filled)
 
     assert "condition" in schema_of(filled)["jobs"]
-    assert revision_of(filled) == [("0002",)]
+    assert revision_of(filled) == [("9999",)]
     assert (rows_of(filled, "jobs"), rows_of(filled, "observations")) == (1, 1)
 
 
 def test_a_revision_that_leaves_orphans_rolls_back_whole(filled: Path, scripts: Path) -> None:
-    scripts.write_text(NEXT.format(more='op.execute("DELETE FROM jobs")'))
+    scripts.write_text(NEXT.format(last=schema.REVISIONS[-1], more='op.execute("DELETE FROM jobs")'))
     before = schema_of(filled)
 
     with pytest.raises(StoreError, match="observations without its parent"):

@@ -226,7 +226,7 @@ async def test_a_veto_of_an_open_proposal_is_told_and_holds_over_a_restart(play:
 
     async def veto_first() -> int:
         if any(p.state is ProposalState.PROPOSED for p in await play.proposals()):
-            assert (await play.veto())["cancel"] == "vetoed"
+            assert (await play.veto())["outcome"] == "vetoed"
         return await original()
 
     play.job()
@@ -245,7 +245,7 @@ async def test_a_veto_after_the_claim_is_told_that_it_is_too_late(play: Scene) -
 
     def late(_job: FakeJob) -> None:
         task = asyncio.ensure_future(play.veto())
-        task.add_done_callback(lambda done: answers.append(done.result()["cancel"]))
+        task.add_done_callback(lambda done: answers.append(done.result()["outcome"]))
 
     play.job()
     play.at("10m", loss=9)
@@ -254,7 +254,7 @@ async def test_a_veto_after_the_claim_is_told_that_it_is_too_late(play: Scene) -
     await play.run("15m")
 
     assert len(play.provider.taken) == 1
-    assert answers == ["too late: the cancel was already requested"]
+    assert answers == ["too_late"]
 
 
 @pytest.mark.parametrize("delay", range(12))
@@ -264,7 +264,7 @@ async def test_of_a_veto_and_a_claim_exactly_one_wins(play: Scene, delay: int) -
     async def race() -> None:
         for _ in range(delay):
             await play.store.read(lambda reads: reads.meta("x"))
-        outcome.append((await play.veto())["cancel"])
+        outcome.append((await play.veto())["outcome"])
 
     original, started = play.dispatcher.run_due, list[asyncio.Task[None]]()
 

@@ -152,9 +152,14 @@ def report(tmp_path: Path) -> Report:
             id="a route on a label that there is not",
         ),
         pytest.param(
-            "cancel: {mode: propose}",
-            "w.yaml:1: cancel.mode: 'propose': expected off, observe or enforce: propose is not yet available",
-            id="a mode to come",
+            "cancel: {mode: maybe}",
+            "w.yaml:1: cancel.mode: 'maybe': expected 'off', 'observe', 'propose' or 'enforce'",
+            id="a mode that there is not",
+        ),
+        pytest.param(
+            "jobs: [{name: a, cancel: {veto_window: 0}}]",
+            "w.yaml:1: jobs[0].cancel.veto_window: 0: expected at least 1ms",
+            id="no time to say no",
         ),
         pytest.param(
             "cancel: {min_progress: 0.95}",
@@ -245,7 +250,7 @@ def test_all_mistakes_are_told_at_once(report: Report) -> None:
 accounts: [{name: a b, intervals: 1, api_key: planted}]
 web: {port: x, host: "${NOT_SET}"}
 rules: {slo: , slow: {factor: y}}
-cancel: {mode: propose}
+cancel: {mode: maybe}
 nonsense: planted
 """,
         KEY | {"WATCHER_LOG__LEVEL": "loud", "WATCHER_WEBB": "planted"},

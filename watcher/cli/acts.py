@@ -1,30 +1,34 @@
-"""`veto`: commands that change something, through the running daemon where there is one."""
+"""`veto` and `approve`: what a person says to a cancel, through the running daemon where there is one."""
 
 import asyncio
 import json
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from watcher import bootstrap
-from watcher.cli.common import ConfigOption, StateOption, settings_of, state_of
+from watcher.cli import drawing
+from watcher.cli.common import ByOption, ConfigOption, ReasonOption, StateOption, login, settings_of, state_of
 from watcher.cli.naming import ExactArgument
 from watcher.clock import SystemClock
 from watcher.daemon.control import SOCKET
+from watcher.service.consent import Consent, Person
 from watcher.service.errors import ConfigError, StateInUseError, StoreError
-from watcher.service.veto import veto_job
 from watcher.store.sqlite import open_store
 
 _PATIENCE = 30.0
 """Seconds that a running daemon may take to answer."""
+Say = Callable[[Consent, Person], Awaitable[dict[str, Any]]]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(veto)
+    app.command()(approve)
 
 
 def veto(
@@ -32,24 +36,47 @@ def veto(
     config: ConfigOption = None,
     state_dir: StateOption = None,
     lift: Annotated[bool, typer.Option("--lift", help="Allow cancels of this job again.")] = False,
+    by: ByOption = None,
+    reason: ReasonOption = "",
 ) -> int:
     """Never let the watcher cancel this job, and stop a cancel that is proposed.
 
-    When a veto and a cancel meet, whichever was first wins, and the answer says which.
+    When a veto and a cancel meet, whichever was first wins, and the answer says which: exit code 1 for too late.
     """
+    request = {"do": "veto", "job": job, "lift": lift, "by": by or login(), "reason": reason}
+    return _said(request, config, state_dir, lambda consent, who: (consent.lift if lift else consent.veto)(job, who))
+
+
+def approve(
+    job: ExactArgument,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    by: ByOption = None,
+    reason: ReasonOption = "",
+) -> int:
+    """Let a proposed cancel happen now, without the rest of its window. Every other guard still has to agree.
+
+    Exit code 1 when no cancel is proposed, or it was requested already.
+    """
+    request = {"do": "approve", "job": job, "by": by or login(), "reason": reason}
+    return _said(request, config, state_dir, lambda consent, who: consent.approve(job, who))
+
+
+def _said(request: dict[str, Any], config: Path | None, state_dir: Path | None, say: Say) -> int:
+    """Through the running daemon; where none runs, straight into the store."""
     settings, directory = settings_of(config, offline=True), state_of(state_dir)
-    answer = ask(directory, {"do": "veto", "job": job, "lift": lift})
+    answer = ask(directory, request)
     if answer is None:
         with bootstrap.state_lock(directory):
-            answer = asyncio.run(_veto(bootstrap.database_path(settings, directory), job, keep=not lift))
-    typer.echo(f"{answer['job']}: never cancelled by the watcher: {answer['never_cancel']}; {answer['cancel']}")
-    return 0
+            answer = asyncio.run(_say(bootstrap.database_path(settings, directory), say, bootstrap.person_of(request)))
+    typer.echo(f"{drawing.sentence(answer['job'])}: {drawing.sentence(answer['text'])}")
+    return 0 if answer["done"] else 1
 
 
-async def _veto(path: Path, job: str, *, keep: bool) -> dict[str, Any]:
+async def _say(path: Path, say: Say, person: Person) -> dict[str, Any]:
     store = open_store(path, create=False)
     try:
-        return await veto_job(store, (), SystemClock(), job, keep=keep)
+        return await say(Consent(store=store, clock=SystemClock()), person)
     finally:
         await store.aclose()
 

@@ -1,6 +1,7 @@
 """What every command shares: options, the place of settings and state, and output for people and programs."""
 
 import contextlib
+import getpass
 import json
 import os
 import sys
@@ -39,6 +40,8 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state-dir", help="Where the database is. Default: WATCHER_STATE_DIR, else ~/.local/state/watcher."),
 ]
+ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so. Default: you, by your login.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for those who wonder.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json for programs.")]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", "-f", help="table for people, json and csv for programs.")
@@ -84,6 +87,14 @@ def reading(config: Path | None, option: Path | None) -> SqliteStore:
     if not path.exists():
         raise StoreError(f"nothing is known yet: {path} does not exist. Start `watcher run` first.")
     return open_store(path, create=False, query_only=True)
+
+
+def login() -> str:
+    """Who asks, by the name that the machine knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "somebody"
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value

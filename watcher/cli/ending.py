@@ -10,7 +10,17 @@ import typer
 from watcher import bootstrap
 from watcher.cli import drawing, tables
 from watcher.cli.acts import ask
-from watcher.cli.common import ConfigOption, StateOption, reading, set_up_logs, settings_of, state_of
+from watcher.cli.common import (
+    ByOption,
+    ConfigOption,
+    ReasonOption,
+    StateOption,
+    login,
+    reading,
+    set_up_logs,
+    settings_of,
+    state_of,
+)
 from watcher.cli.naming import ExactArgument, exact
 from watcher.clock import SystemClock
 from watcher.domain import codec, money
@@ -39,6 +49,8 @@ def cancel(
     config: ConfigOption = None,
     state_dir: StateOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    by: ByOption = None,
+    reason: ReasonOption = "",
 ) -> int:
     """Cancel a job, after saying what that means. Completed steps stay billed, and it can't be resumed.
 
@@ -52,31 +64,32 @@ def cancel(
     if answer is None and not yes and _typed("Cancel it? [y/N] ").lower() not in ("y", "yes"):
         typer.echo("nothing was done", err=True)
         return 1
-    answer = answer or _asked(config, state_of(state_dir), job)
+    request = {"do": "cancel", "job": job, "by": by or login(), "reason": reason}
+    answer = answer or _asked(config, state_of(state_dir), request)
     typer.echo(f"{drawing.sentence(job)}: {drawing.sentence(answer['text'])}")
     typer.echo(f"status: {drawing.sentence(answer['status'])}")
     return 0 if answer["done"] else 1
 
 
-def _asked(config: Path | None, directory: Path, job_id: str) -> dict[str, Any]:
+def _asked(config: Path | None, directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The running daemon does it; where none runs, the same parts do it here."""
-    answer = ask(directory, {"do": "cancel", "job": job_id}, patience=_CANCEL_PATIENCE)
+    answer = ask(directory, request, patience=_CANCEL_PATIENCE)
     if answer is not None:
         return answer
     settings = settings_of(config)
     set_up_logs(settings, level="warning")
     with bootstrap.state_lock(directory):
-        return asyncio.run(_cancel(settings, directory, job_id))
+        return asyncio.run(_cancel(settings, directory, request))
 
 
-async def _cancel(settings: Settings, directory: Path, job_id: str) -> dict[str, Any]:
-    app = bootstrap.build(settings, directory, console=sys.stderr)
+async def _cancel(settings: Settings, directory: Path, request: dict[str, Any]) -> dict[str, Any]:
+    app, job_id = bootstrap.build(settings, directory, console=sys.stderr), str(request["job"])
     try:
         for record in await app.store.read(lambda reads: reads.find_jobs(job_id)):
             sweeper = app.sweepers.get(record.key.account)
             if sweeper is not None:
                 await sweeper.load()
-        return await app.manual.cancel(job_id)
+        return await app.manual.cancel(job_id, bootstrap.person_of(request))
     finally:
         await app.close()
 

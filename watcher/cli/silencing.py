@@ -1,7 +1,6 @@
 """`silence` and `ack`: what people say to those who would be told."""
 
 import asyncio
-import getpass
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from watcher.cli.common import (
     Format,
     FormatOption,
     StateOption,
+    login,
     print_json,
     reading,
     settings_of,
@@ -66,7 +66,7 @@ def add(
         "do": "silence",
         "matchers": matchers,
         "seconds": _seconds(duration),
-        "author": author or _me(),
+        "author": author or login(),
         "comment": comment,
     }
     made = _asked(request, silence_asked, config, state_dir)
@@ -132,7 +132,7 @@ def ack(
 
     JSON is one document, {"alert", "acknowledged_by", "acknowledged_at", "comment", …}; who was first stays.
     """
-    request = {"do": "ack", "alert": alert, "author": author or _me(), "comment": comment}
+    request = {"do": "ack", "alert": alert, "author": author or login(), "comment": comment}
     known = _asked(request, ack_asked, config, state_dir)
     if format is Format.JSON:
         print_json(known)
@@ -171,13 +171,6 @@ def _seconds(duration: str) -> float:
     if found <= timedelta(0):
         raise ConfigError(f"--for {duration}: expected more than 0s")
     return found.total_seconds()
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "somebody"
 
 
 def _table(found: list[Json]) -> Table:

@@ -5,6 +5,7 @@ progress bounds cannot be computed and do not apply; the breach itself must be k
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -48,12 +49,16 @@ class Guard(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelPolicy:
-    """The settings of one selection. `never` holds globs on job id, suffix, model and output name."""
+    """The settings of one selection. `never` holds globs on job id, suffix, model and output name.
+
+    `veto_window` is how long people have to say no, in the mode `propose`.
+    """
 
     mode: CancelMode = CancelMode.OFF
     min_progress: float = 0.02
     max_progress: float = 0.90
     max_per_hour: int = 3
+    veto_window: timedelta = timedelta(minutes=15)
     never: tuple[str, ...] = ()
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from watcher.domain import jobrows
 from watcher.domain.alerts import Alert, Transition, TransitionReason
@@ -43,7 +44,19 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
         link=facts.link if facts else "",
         alert_id=alert.id,
         job_id=alert.subject.job_id,
+        **_announced(transition, facts),
     )
+
+
+def _announced(transition: Transition, facts: JobFacts | None) -> dict[str, Any]:
+    """What an announcement of a cancel is known by; nothing else begins a veto window."""
+    if facts is None or transition.reason is not TransitionReason.CANCEL_PROPOSED:
+        return {}
+    return {
+        "proposal_id": facts.proposal_id,
+        "proposal_round": facts.proposal_round,
+        "deadline_at": facts.deadline_at,
+    }
 
 
 def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: bool = False) -> Message:

@@ -14,7 +14,8 @@ class JobFacts:
     `price_nano` is in nano-dollars, `last_loss` and `best_eval` in nats where finite, `sparkline` block characters.
     `cancel` says in a sentence what the cancel policy will do about it, or is empty. `fresh_at` is when the newest row
     came in, `best_checkpoint` the step of a saved checkpoint that had the best eval loss, `checkpoint_step` that of the
-    newest. `restarted` and `priced_late` are as in `Meter`.
+    newest. `restarted` and `priced_late` are as in `Meter`. `proposal_id` is set where this transition is about a
+    proposal; `proposal_round` and `deadline_at`, the earliest end of the window, where it announces one.
     """
 
     account: str
@@ -45,6 +46,9 @@ class JobFacts:
     early_stopped: bool = False
     restarted: bool = False
     priced_late: bool = False
+    proposal_id: str = ""
+    proposal_round: int = 0
+    deadline_at: datetime | None = None
 
     @property
     def label(self) -> str:

@@ -48,5 +48,10 @@ class Message:
     alert_id: str = ""
     job_id: str = ""
     """The one job that all of it is about, or empty."""
+    proposal_id: str = ""
+    """Set when this announces a cancel: its delivery begins the veto window of that round."""
+    proposal_round: int = 0
+    deadline_at: datetime | None = None
+    """The earliest end of that window; a late delivery makes it later."""
     items: tuple[Item, ...] = ()
     """Set when the message tells of several alerts: then `what` counts them, and each is in here."""

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watcher.domain import codec
@@ -147,6 +148,21 @@ class JobBook:
         if event.type == "refund":
             self.state.owed_refund, self.state.refunded = False, True
         return True
+
+    def heed(self, stored: JobRecord, proposals: Mapping[str, Proposal]) -> None:
+        """What a person said is in the store: the job as it is there, and its proposals by id.
+
+        Nothing but a proposal that was not claimed is touched: whoever claims one knows better than what was read.
+        """
+        self.record.keep = stored.keep
+        mine = self.proposal
+        now = proposals.get(mine.id) if mine is not None and mine.state is ProposalState.PROPOSED else None
+        if mine is None or now is None:
+            return
+        if not now.state.open:
+            self.proposal = None
+        elif now.state is ProposalState.PROPOSED:
+            self.proposal = replace(mine, approved_at=now.approved_at)
 
     def forget_old_keys(self, keep_from: int) -> None:
         """Keep memory bounded: keys of steps before a window that is asked for no more."""

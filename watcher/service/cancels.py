@@ -14,7 +14,7 @@ from watcher.domain.cancel_policy import CancelMode, CancelPolicy, Evidence, Gua
 from watcher.domain.observations import Status
 from watcher.domain.verdicts import Finding
 from watcher.service.ports import Store
-from watcher.service.records import MANUAL, Effect, NewEffect, Proposal, ProposalState
+from watcher.service.records import MANUAL, Effect, JobKey, NewEffect, Proposal, ProposalState
 from watcher.service.subjects import Faults
 from watcher.service.visit import Visit
 
@@ -161,15 +161,7 @@ class CancelDesk:
     def _propose(self, visit: Visit, case: _Case) -> None:
         proposal = _proposal(visit, case, CancelMode.ENFORCE, ProposalState.PROPOSED, "")
         visit.proposal = proposal
-        visit.effects.append(
-            NewEffect(
-                key=f"cancel:{proposal.id}",
-                effect=Effect.CANCEL,
-                lane=f"cancel:{proposal.key.account}:{proposal.key.job_id}",
-                payload={"proposal": proposal.id},
-                next_at=visit.now,
-            )
-        )
+        visit.effects.append(cancel_effect(proposal, visit.now))
         log.info("cancel.proposed", job_id=visit.book.key.job_id, rule=case.alert.rule, step=proposal.step)
 
     def _outcome(self, proposal: Proposal, visit: Visit) -> tuple[ProposalState, TransitionReason, str] | None:
@@ -192,6 +184,23 @@ class CancelDesk:
             note = "The cancel was requested, but the job still runs. Cancel it by hand."
             return ProposalState.FAILED, TransitionReason.CANCEL_FAILED, note
         return None
+
+
+def cancel_lane(key: JobKey) -> str:
+    """The lane of all cancels of one job: never two at once."""
+    return f"cancel:{key.account}:{key.job_id}"
+
+
+def cancel_effect(proposal: Proposal, at: datetime) -> NewEffect:
+    """The cancel itself, to be looked into at a time: one for each round of its window."""
+    name = proposal.id if proposal.round == 1 else f"{proposal.id}:{proposal.round}"
+    return NewEffect(
+        key=f"cancel:{name}",
+        effect=Effect.CANCEL,
+        lane=cancel_lane(proposal.key),
+        payload={"proposal": proposal.id, "round": proposal.round},
+        next_at=at,
+    )
 
 
 def _may_pass(refusal: Refusal, visit: Visit, policy: CancelPolicy) -> bool:

@@ -18,10 +18,11 @@ from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
 from watcher.service.cancels import UNREADABLE
+from watcher.service.consent import Person
 from watcher.service.errors import ConfigError, FailureReason, ProviderError, StoreError
 from watcher.service.perform import SETTLE
 from watcher.service.ports import Clock, Provider, Reads, Store, Writes
-from watcher.service.records import MANUAL, JobRecord, Proposal, ProposalState
+from watcher.service.records import MANUAL, Act, JobKey, JobRecord, Proposal, ProposalState
 from watcher.service.sweep import Sweeper, SweeperOf
 from watcher.service.visit import Visit
 
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 UNDER_WAY = frozenset({Status.CANCEL_REQUESTED, Status.CANCELLED})
 _ENDED = frozenset({Status.COMPLETED, Status.ERROR, Status.USER_ERROR})
 _OPEN = tuple(state for state in ProposalState if state.open)
+_REQUESTED, _UNDER_WAY = "requested", "under way already"
 _INSTEAD = "Somebody cancels the job by hand."
 
 
@@ -42,8 +44,10 @@ class ManualCancel:
         self._store, self._clock = store, clock
         self._sweepers, self._provider_of = sweepers, provider_of
 
-    async def cancel(self, job_id: str) -> dict[str, Any]:
+    async def cancel(self, job_id: str, person: Person) -> dict[str, Any]:
         """Look at the job, store the intent, POST once, and say what is known then: {job, account, done, status, text}.
+
+        Who asked is in the audit with the intent; where nothing was to be requested, with the answer.
 
         Raises:
             ConfigError: no such job is known, or no account of this configuration watches it.
@@ -54,16 +58,24 @@ class ManualCancel:
             raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job")
         known = await self._store.read(lambda reads: [answer for r in records if (answer := known_answer(reads, r))])
         if known:
-            return known[0]
+            return await self._noted(records[0].key, person, known[0])
         for record in records:
             sweeper, provider = self._sweepers(record.key.account), self._provider_of(record.key.account)
             lock = sweeper.locked(job_id) if sweeper else None
             if sweeper and provider and lock:
                 async with lock:
-                    return await self._under_lock(record, sweeper, provider)
+                    return await self._under_lock(record, sweeper, provider, person)
         raise ConfigError(f"job {job_id!r} is not watched with this configuration; expected one of its accounts' jobs")
 
-    async def _under_lock(self, record: JobRecord, sweeper: Sweeper, provider: Provider) -> dict[str, Any]:
+    async def _noted(self, key: JobKey, person: Person, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer without a request of its own, in the audit."""
+        entry = person.audit(Act.CANCEL, key, self._clock.now(), outcome=answer["text"])
+        await self._store.write(lambda tx: tx.add_audit(entry))
+        return answer
+
+    async def _under_lock(
+        self, record: JobRecord, sweeper: Sweeper, provider: Provider, person: Person
+    ) -> dict[str, Any]:
         try:
             looked = await sweeper.look_again(record.key.job_id)
         except ProviderError as error:
@@ -74,11 +86,11 @@ class ManualCancel:
         book = looked[0]
         refused = _refusal(book.record)
         if refused is not None:
-            return refused
+            return await self._noted(record.key, person, refused)
         if book.proposal is not None and book.proposal.posted_at is not None:
-            return _already(book.record, book.proposal)
+            return await self._noted(record.key, person, _already(book.record, book.proposal))
         now = self._clock.now()
-        proposal, ours_to_post = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link))
+        proposal, ours_to_post = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link, person))
         book.proposal = proposal
         if not ours_to_post:
             return _already(book.record, proposal)
@@ -139,16 +151,20 @@ class ManualCancel:
         return _answer(record, done=False, text=f"Not cancelled: the API refused it ({error}). The job still runs.")
 
 
-def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> tuple[Proposal, bool]:
+def _intend(tx: Writes, book: JobBook, now: datetime, link: str, person: Person) -> tuple[Proposal, bool]:
     """Store the intent; False beside one that was there before and needs no POST of ours.
 
-    A POST whose outcome never became known may be repeated once the job had time to show it. A cancel that the watcher
-    only proposes gives way to the person's: one transaction, so that no POST of it can follow.
+    Who asked is stored with it. A POST whose outcome never became known may be repeated once the job had time to show
+    it. A cancel that the watcher only proposes gives way to the person's: one transaction, so that no POST of it can
+    follow.
     """
     known = next(iter(tx.proposals(key=book.key, states=_OPEN)), None)
     if known is not None and known.state is ProposalState.REQUESTED:
         since = known.requested_at or known.proposed_at
-        if known.mode != MANUAL or known.posted_at is not None or now - since < SETTLE:
+        ours = known.mode == MANUAL and known.posted_at is None and now - since >= SETTLE
+        outcome = _REQUESTED if ours else _UNDER_WAY
+        tx.add_audit(person.audit(Act.CANCEL, book.key, now, outcome=outcome, proposal_id=known.id))
+        if not ours:
             return known, False
         again = replace(known, requested_at=now, tries=known.tries + 1)
         tx.move_proposal(known.id, ProposalState.REQUESTED, again)
@@ -168,9 +184,10 @@ def _intend(tx: Writes, book: JobBook, now: datetime, link: str) -> tuple[Propos
         requested_at=now,
         tries=1,
         step=book.state.pace.train_step,
-        reason="Somebody asked for it.",
+        reason=f"{person.named} asked for it{f': {person.reason}' if person.reason else '.'}",
     )
     tx.add_proposal(new)
+    tx.add_audit(person.audit(Act.CANCEL, book.key, now, outcome=_REQUESTED, proposal_id=new.id))
     return new, True
 
 

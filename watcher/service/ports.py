@@ -1,7 +1,7 @@
 """What the services ask of the outside: provider, store, targets and clock. Adapters live elsewhere and import this."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from watcher.domain.alerts import Alert, Subject, Transition
@@ -12,6 +12,7 @@ from watcher.domain.observations import Observation, Snapshot
 from watcher.service.records import (
     Ack,
     AlertQuery,
+    Audit,
     Checkpoint,
     Identity,
     JobDetail,
@@ -152,6 +153,9 @@ class Reads(Protocol):
     def cancels_since(self, since: datetime) -> int:
         """The watcher's own cancels whose intent was stored at or after a time, whatever became of them."""
 
+    def audits(self, key: JobKey | None = None) -> list[Audit]:
+        """What people did about cancels, oldest first: of one job, or of all."""
+
     def group(self, key: str) -> Group | None: ...
 
     def groups_due(self, now: datetime) -> list[Group]:
@@ -238,7 +242,28 @@ class Writes(Reads, Protocol):
     def add_proposal(self, proposal: Proposal) -> None: ...
 
     def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:
-        """One conditional update: False, and nothing changed, when its state is not `expected`."""
+        """One conditional update: False, and nothing changed, when its state is not `expected`.
+
+        The window (`window`, `round`, `announced_at`, `deadline_at`, `frozen_at`, `approved_at`) stays as it is stored:
+        it has writers of its own, below. Each of them changes nothing, and says False, unless the state is `proposed`.
+        """
+
+    def announce(self, proposal_id: str, round_: int, at: datetime, deadline: datetime) -> bool:
+        """The window of this round begins; False for another round, or where it has begun."""
+
+    def renew(self, proposal_id: str, round_: int, window: timedelta, *, frozen_at: datetime | None) -> bool:
+        """After `round_` comes the next one, which is not announced yet; False when another has begun already."""
+
+    def freeze(self, proposal_id: str, at: datetime | None) -> bool:
+        """Since when something is not known that must be; None lets it go on."""
+
+    def approve(self, proposal_id: str, at: datetime) -> bool:
+        """A person gave up the rest of the window; False where one did before."""
+
+    def hasten(self, lane: str, now: datetime) -> int:
+        """Open effects of a lane that wait for a later time are due now; returns how many."""
+
+    def add_audit(self, entry: Audit) -> None: ...
 
     def save_group(self, group: Group) -> None:
         """Insert or replace."""

@@ -1,7 +1,7 @@
 """The values that cross the ports: what the provider answers and what the store keeps."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -184,6 +184,12 @@ class Proposal:
 
     `requested_at` is the newest stored intent, written before its POST; `posted_at` is when the API took one;
     `tries` counts intents.
+
+    In the mode `propose` people have `window` to say no. `round` counts the full windows that were given: each is
+    announced. `announced_at` is when the announcement of this round first reached a receiver that counts, and
+    `deadline_at` the end of the window that began then; both are None until then, and no cancel is sent.
+    `frozen_at` is since when something that must be known is not: nothing is sent until it is known again.
+    `approved_at` is when a person gave up the rest of the window.
     """
 
     id: str
@@ -196,12 +202,44 @@ class Proposal:
     proposed_at: datetime
     step: int | None = None
     reason: str = ""
+    window: timedelta = timedelta(0)
+    round: int = 1
+    announced_at: datetime | None = None
     deadline_at: datetime | None = None
+    frozen_at: datetime | None = None
+    approved_at: datetime | None = None
     requested_at: datetime | None = None
     posted_at: datetime | None = None
     tries: int = 0
     ended_at: datetime | None = None
     detail: str = ""
+
+
+class Act(StrEnum):
+    """What a person may do about the cancel of a job."""
+
+    VETO = "veto"
+    LIFT = "lift"
+    APPROVE = "approve"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """A person did something about the cancel of a job, or tried to: never changed, never removed.
+
+    `who` and `why` are as they were given, `via` is the way (`command`, `link`, `page`), `proposal_id` is empty where
+    no cancel was open, and `outcome` is the word that the person got (see `service/consent.py`).
+    """
+
+    at: datetime
+    who: str
+    via: str
+    what: Act
+    key: JobKey
+    outcome: str
+    why: str = ""
+    proposal_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

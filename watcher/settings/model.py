@@ -36,12 +36,6 @@ def _with_version(value: str) -> str:
     return f"{value.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
 
 
-def _available(value: CancelMode) -> CancelMode:
-    if value is CancelMode.PROPOSE:
-        raise ValueError("expected off, observe or enforce: propose is not yet available")
-    return value
-
-
 def _web_address(value: SecretStr) -> SecretStr:
     parts = urlsplit(value.get_secret_value())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -65,7 +59,6 @@ def _link(value: str) -> str:
     return value
 
 
-Mode = Annotated[CancelMode, AfterValidator(_available)]
 TargetUrl = Annotated[SecretStr, AfterValidator(_target)]
 
 
@@ -115,10 +108,11 @@ class Criteria(Part):
 class Cancel(Part):
     """Auto-cancel: off unless it is asked for."""
 
-    mode: Mode = CancelMode.OFF
+    mode: CancelMode = CancelMode.OFF
     min_progress: Share = 0.02
     max_progress: Share = 0.9
     max_per_hour: Annotated[int, Field(ge=0)] = 3
+    veto_window: Positive = timedelta(minutes=15)
     settle: Positive = timedelta(seconds=60)
     never: Globs = ()
 
@@ -126,10 +120,11 @@ class Cancel(Part):
 class CancelOverrides(Part):
     """What a selection sets differently; its `never` is added to the general one."""
 
-    mode: Mode | None = None
+    mode: CancelMode | None = None
     min_progress: Share | None = None
     max_progress: Share | None = None
     max_per_hour: Annotated[int, Field(ge=0)] | None = None
+    veto_window: Positive | None = None
     never: Globs = ()
 
 

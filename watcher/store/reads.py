@@ -8,25 +8,23 @@ from sqlalchemy import Connection, and_, bindparam, case, func, select
 from watcher.domain.alerts import Alert, AlertState, Subject
 from watcher.domain.observations import Observation
 from watcher.service.records import (
-    MANUAL,
     AlertQuery,
     JobKey,
     JobRecord,
     OutboxCounts,
     OutboxRow,
     OutboxState,
-    Proposal,
-    ProposalState,
     StateRecord,
     StoredTransition,
 )
 from watcher.store import rows, schema
+from watcher.store.proposals import ProposalReads
 from watcher.store.pruning import PruningReads
 from watcher.store.series import from_row
 from watcher.store.telling import TellingReads
 from watcher.store.values import load, micros, moment_or_none
 
-_jobs, _alerts, _outbox, _proposals = schema.jobs.c, schema.alerts.c, schema.outbox.c, schema.proposals.c
+_jobs, _alerts, _outbox = schema.jobs.c, schema.alerts.c, schema.outbox.c
 _obs, _states, _transitions, _meta = schema.observations.c, schema.rule_states.c, schema.transitions.c, schema.meta.c
 
 _THIS_JOB = and_(_jobs.account == bindparam("account"), _jobs.job_id == bindparam("job_id"))
@@ -79,13 +77,10 @@ _COUNTS = select(
     _outbox.state, func.count(), func.sum(case((_is_ripe, 1), else_=0)), func.min(case((_is_ripe, _outbox.next_at)))
 ).group_by(_outbox.state)
 _EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
-_PROPOSAL = select(schema.proposals).where(_proposals.id == bindparam("id"))
-_PROPOSALS = select(schema.proposals).order_by(_proposals.proposed_at.desc(), _proposals.seq.desc())
-_CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("since"), _proposals.mode != MANUAL)
 _META = select(_meta.value).where(_meta.name == bindparam("name"))
 
 
-class SqlReads(TellingReads, PruningReads):
+class SqlReads(TellingReads, ProposalReads, PruningReads):
     """`Reads` on a connection whose transaction somebody else begins and ends."""
 
     def __init__(self, connection: Connection) -> None:
@@ -182,22 +177,6 @@ class SqlReads(TellingReads, PruningReads):
             statement = statement.where(_outbox.state.in_([state.value for state in states]))
         newest_first = [rows.effect_from_row(row) for row in self._run(statement, {"limit": limit})]
         return newest_first[::-1]
-
-    def proposal(self, proposal_id: str) -> Proposal | None:
-        row = self._run(_PROPOSAL, {"id": proposal_id}).first()
-        return None if row is None else rows.proposal_from_row(row)
-
-    def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
-        statement = _PROPOSALS
-        if key is not None:
-            statement = statement.where(_proposals.account == key.account, _proposals.job_id == key.job_id)
-        if states is not None:
-            statement = statement.where(_proposals.state.in_([state.value for state in states]))
-        return [rows.proposal_from_row(row) for row in self._run(statement)]
-
-    def cancels_since(self, since: datetime) -> int:
-        count: int = self._run(_CANCELS, {"since": micros(since)}).scalar_one()
-        return count
 
     def meta(self, name: str) -> str | None:
         value: str | None = self._run(_META, {"name": name}).scalar()

@@ -1,5 +1,6 @@
 """Jobs, alerts, transitions, effects and proposals as rows of their tables, and back."""
 
+from datetime import timedelta
 from typing import Any
 
 from watcher.domain import codec
@@ -8,6 +9,8 @@ from watcher.domain.observations import Snapshot
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
 from watcher.service.records import (
+    Act,
+    Audit,
     Effect,
     JobKey,
     JobRecord,
@@ -18,6 +21,8 @@ from watcher.service.records import (
     StoredTransition,
 )
 from watcher.store.values import AnyRow, dump, load, micros, micros_or_none, moment, moment_or_none, pack, unpack
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def job_to_row(record: JobRecord) -> dict[str, Any]:
@@ -168,7 +173,12 @@ def proposal_to_row(proposal: Proposal) -> dict[str, Any]:
         "proposed_at": micros(proposal.proposed_at),
         "step": proposal.step,
         "reason": proposal.reason,
+        "veto_window": proposal.window // _MICROSECOND,
+        "round": proposal.round,
+        "announced_at": micros_or_none(proposal.announced_at),
         "deadline_at": micros_or_none(proposal.deadline_at),
+        "frozen_at": micros_or_none(proposal.frozen_at),
+        "approved_at": micros_or_none(proposal.approved_at),
         "requested_at": micros_or_none(proposal.requested_at),
         "posted_at": micros_or_none(proposal.posted_at),
         "tries": proposal.tries,
@@ -190,10 +200,44 @@ def proposal_from_row(row: AnyRow) -> Proposal:
         proposed_at=moment(row.proposed_at),
         step=row.step,
         reason=row.reason,
+        window=(row.veto_window or 0) * _MICROSECOND,
+        round=row.round or 1,
+        announced_at=moment_or_none(row.announced_at),
         deadline_at=moment_or_none(row.deadline_at),
+        frozen_at=moment_or_none(row.frozen_at),
+        approved_at=moment_or_none(row.approved_at),
         requested_at=moment_or_none(row.requested_at),
         posted_at=moment_or_none(row.posted_at),
         tries=row.tries,
         ended_at=moment_or_none(row.ended_at),
         detail=row.detail,
+    )
+
+
+def audit_to_row(entry: Audit) -> dict[str, Any]:
+    """The columns of what a person did."""
+    return {
+        "at": micros(entry.at),
+        "who": entry.who,
+        "via": entry.via,
+        "what": entry.what.value,
+        "why": entry.why,
+        "account": entry.key.account,
+        "job_id": entry.key.job_id,
+        "proposal_id": entry.proposal_id,
+        "outcome": entry.outcome,
+    }
+
+
+def audit_from_row(row: AnyRow) -> Audit:
+    """What a person did, as `audit_to_row` made this row of it."""
+    return Audit(
+        at=moment(row.at),
+        who=row.who,
+        via=row.via,
+        what=Act(row.what),
+        why=row.why,
+        key=JobKey(row.account, row.job_id),
+        proposal_id=row.proposal_id,
+        outcome=row.outcome,
     )

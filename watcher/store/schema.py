@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision that this version knows, oldest first; the last one is what `metadata` describes."""
 
 metadata = MetaData(
@@ -190,6 +190,11 @@ proposals = Table(
     Column("tries", BigInteger, nullable=False),
     Column("ended_at", Micros),
     Column("detail", Text, nullable=False),
+    Column("veto_window", BigInteger),
+    Column("round", BigInteger),
+    Column("announced_at", Micros),
+    Column("frozen_at", Micros),
+    Column("approved_at", Micros),
     Index("ix_proposals_job", "account", "job_id"),
     Index("ix_proposals_requested_at", "requested_at"),
     # At most one cancel of a job is ever under way, whatever the program believes.
@@ -201,6 +206,24 @@ proposals = Table(
         sqlite_where=OPEN_PROPOSAL,
         postgresql_where=OPEN_PROPOSAL,
     ),
+    sqlite_autoincrement=True,
+)
+
+# What people did about cancels: only ever added to.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Micros, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("proposal_id", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("ix_audit_job", "account", "job_id", "id"),
     sqlite_autoincrement=True,
 )
 

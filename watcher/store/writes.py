@@ -19,18 +19,17 @@ from watcher.service.records import (
     NewEffect,
     OutboxRow,
     OutboxState,
-    Proposal,
-    ProposalState,
     StateRecord,
 )
 from watcher.store import rows, schema
+from watcher.store.proposals import ProposalWrites
 from watcher.store.pruning import PruningWrites
 from watcher.store.reads import SqlReads
 from watcher.store.series import to_row
 from watcher.store.telling import TellingWrites
 from watcher.store.values import dump, micros
 
-_jobs, _obs, _outbox, _proposals = schema.jobs.c, schema.observations.c, schema.outbox.c, schema.proposals.c
+_jobs, _obs, _outbox = schema.jobs.c, schema.observations.c, schema.outbox.c
 _DUE, _CLAIMED, _DONE, _DEAD = (state.value for state in OutboxState)
 
 
@@ -63,10 +62,6 @@ _CONSUME = (
 )
 _ENQUEUE = insert(schema.outbox).on_conflict_do_nothing(index_elements=["key"])
 _SAVE_META = _upsert(schema.meta, "name")
-_ADD_PROPOSAL = insert(schema.proposals)
-_MOVE_PROPOSAL = update(schema.proposals).where(
-    _proposals.id == bindparam("its_id"), _proposals.state == bindparam("expected")
-)
 
 # The lanes with open rows, found by seeking in the index of open rows from one lane to the next: a backlog of many rows
 # for a dead receiver must not make every claim read all of it.
@@ -141,7 +136,7 @@ def _new_row(effect: NewEffect, now: datetime) -> dict[str, Any]:
     }
 
 
-class SqlWrites(SqlReads, TellingWrites, PruningWrites):
+class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
     """`Writes` on a connection whose transaction somebody else begins and ends."""
 
     def save_job(self, record: JobRecord) -> None:
@@ -235,15 +230,6 @@ class SqlWrites(SqlReads, TellingWrites, PruningWrites):
     def clamp_due(self, latest: datetime) -> int:
         self.clamp_groups(latest)
         return self._run(_CLAMP, {"latest": micros(latest)}).rowcount
-
-    def add_proposal(self, proposal: Proposal) -> None:
-        """Raises StoreError when the job has an open one already."""
-        self._run(_ADD_PROPOSAL, rows.proposal_to_row(proposal))
-
-    def move_proposal(self, proposal_id: str, expected: ProposalState, new: Proposal) -> bool:
-        changed = {name: value for name, value in rows.proposal_to_row(new).items() if name != "id"}
-        statement = _MOVE_PROPOSAL.values(changed)
-        return self._run(statement, {"its_id": proposal_id, "expected": expected.value}).rowcount == 1
 
     def set_keep(self, key: JobKey, *, keep: bool) -> None:
         self._run(_KEEP.values(keep=keep), {"its_account": key.account, "its_job_id": key.job_id})
