@@ -26,6 +26,9 @@ HOUR = timedelta(hours=1)
 NOTES = {
     TransitionReason.RESOLVED: "no longer found",
     TransitionReason.ENDED: "the job has ended and is not followed any more",
+    TransitionReason.CANCEL_PROPOSED: "It will be cancelled in 15 min unless somebody vetoes it.",
+    TransitionReason.CANCEL_APPROVED: "Approved by ada (it will not recover): cancelled as soon as every other guard agrees.",
+    TransitionReason.CANCEL_FROZEN: "The cancel waits: no new row came for 6 min. Nothing is cancelled before two sweeps agree again.",
     TransitionReason.WOULD_CANCEL: "Auto-cancel only observes here: with enforce, the job would be cancelled now.",
     TransitionReason.CANCEL_REFUSED: "Not cancelled: step 172 of 400 is 43 %, outside 50–90 %.",
     TransitionReason.CANCEL_REQUESTED: "A cancel was requested at step 172.",
