@@ -108,8 +108,8 @@ _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
         "running", 9, **_PLAN)], 60)),
     (replace(STOPPED, step=24), _judged(EarlyStop(), [event("early_stopped", 10, "", step=24, best_step=24), job(
         "completed", 12, early_stopped=True, **_PLAN)], 20)),
-    (STOPPED, _judged(EarlyStop(), [*_evals(0.9, 0.8, 0.711, 0.72, 0.73), _STOP, job(
-        "completed", 12, early_stopped=True, best_step=160, **_PLAN)], 12)),
+    (STOPPED, _judged(EarlyStop(), [*_evals(0.9, 0.88, 0.85, 0.8, 0.79, 0.76, 0.74, 0.711, 0.72, 0.73, 0.75, 0.74),
+        _STOP, job("completed", 12, early_stopped=True, best_step=160, **_PLAN)], 12)),
     (replace(ENDED, step=400), _judged(Completion(), [job("running", 4, **_PLAN), event("job_start", 4), event(
         "training_start", 6, total_steps=400), event("checkpoint_save", 20, step=160), TrainRow(400, ns(25), 0.5),
         EvalRow(160, ns(20), 0.711), event("job_complete", 33), job(

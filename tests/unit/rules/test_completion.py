@@ -112,3 +112,47 @@ def test_at_most_twenty_checkpoints_are_kept() -> None:
     evidence = dict(found(Completion(), [*saves, job("completed", **NAMED)], 60)["completed"].evidence)
 
     assert evidence["checkpoints saved at steps"].split(", ") == [str(step) for step in range(40, 60)]
+
+
+def completed(*losses: float | None, **fields: Any) -> dict[str, str]:
+    """The evidence on a run of one evaluation every 12 steps, 120 of which were planned."""
+    rows = [EvalRow(12 * i, ns(i), loss) for i, loss in enumerate(losses, start=1)]
+    known = {"total_steps": 120, "n_evals": 10, "total_price_nano": 10 * 10**9, **NAMED, **fields}
+    return dict(found(Completion(), [*rows, job("completed", 20, **known)], 60)["completed"].evidence)
+
+
+WITH = "with patience 2, min_delta 0, warm-up 1, the documented defaults, it would have halted at step"
+HALTED = (0.61, 0.50, 0.45, 0.4213, 0.4301, 0.4388)
+
+
+@pytest.mark.parametrize(
+    ("losses", "fields", "told"),
+    [
+        pytest.param(HALTED, {}, f"{WITH} 72 of 120 and shipped step 48; 48 steps saved; about $4.00, if every step "
+                     "costs the same", id="what it would have saved"),
+        pytest.param((*HALTED, 0.41, 0.4), {}, f"{WITH} 72 of 120 and shipped step 48; 48 steps saved; about $4.00, if "
+                     "every step costs the same; but a better eval came later: 0.4 at step 96, 0.0213 lower",
+                     id="and what would have been lost"),
+        pytest.param((0.5, math.nan, 0.6), {}, f"{WITH} 24 of 120 and shipped step 12; 96 steps saved; about $8.00, if "
+                     "every step costs the same", id="by a loss that was not finite"),
+        pytest.param(HALTED, {"total_steps": None, "total_price_nano": None}, f"{WITH} 72 (plan unknown) and shipped "
+                     "step 48; steps saved unknown", id="an unknown plan and price stay unknown"),
+        pytest.param((0.6, 0.5, 0.4, 0.3), {}, None, id="it would not have fired"),
+        pytest.param((0.5, 0.6, 0.7), {"n_evals": 3}, None, id="the service would not have taken it"),
+        pytest.param((0.5, 0.6, 0.7), {"n_evals": None}, None, id="nor as far as is known"),
+        pytest.param((0.5, 0.6, 0.7, 0.8), {"n_evals": None}, f"{WITH} 36 of 120 and shipped step 12; 84 steps saved; "
+                     "about $7.00, if every step costs the same", id="four evaluations are enough"),
+        pytest.param(HALTED, {"early_stopped": True}, None, id="it was stopped early, which early_stop explains"),
+    ],
+)  # fmt: skip
+def test_what_early_stopping_would_have_saved(
+    losses: tuple[float | None, ...], fields: dict[str, Any], told: str | None
+) -> None:
+    assert completed(*losses, **fields).get("early stopping") == told
+
+
+def test_a_corrected_evaluation_is_counted_once() -> None:
+    rows = [EvalRow(12, ns(1), 0.5), EvalRow(24, ns(2), math.nan), EvalRow(24, ns(3), 0.4), EvalRow(36, ns(4), 0.3)]
+    finding = found(Completion(), [*rows, job("completed", 20, total_steps=120, n_evals=10, **NAMED)], 60)["completed"]
+
+    assert "early stopping" not in dict(finding.evidence)

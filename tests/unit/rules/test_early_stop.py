@@ -36,7 +36,14 @@ def test_the_documented_example_is_explained() -> None:
     assert finding.severity is Severity.INFO
     assert finding.notice
     assert (finding.step, finding.onset) == (72, 48)
-    assert ("unused steps worth", "about $3.94, if every step costs the same") in finding.evidence
+    assert dict(finding.evidence) == {
+        "best eval loss": "0.4213 at step 48",
+        "ships step": "48",
+        "evals that used up patience": "0.4301 at step 60, 0.4388 at step 72",
+        "settings": "consistent with patience 2, min_delta 0, warm-up 1, the documented defaults; the API does not "
+        "tell them",
+        "unused steps worth": "about $3.94, if every step costs the same",
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,35 @@ def test_no_best_is_critical_and_shows_the_evaluations() -> None:
     assert "step 24 ships, and may be a broken model" in finding.reason
 
 
+def test_no_best_beside_finite_evaluations_says_both() -> None:
+    finding = found(EarlyStop(), [NULL, ended(), *evals(0.5, math.nan)], 10)["no_best"]
+
+    assert finding.severity is Severity.CRITICAL
+    assert "no finite best loss, though there were finite ones (the last evals: 0.5 at step 12" in finding.reason
+    assert "a non-finite stop; step 24 ships, and may be a broken model" in finding.reason
+    assert ("lowest eval seen", "0.5 at step 12") in finding.evidence
+
+
+def test_no_best_with_finite_evaluations_only_does_not_claim_a_cause() -> None:
+    finding = found(EarlyStop(), [NULL, ended(), *evals(0.5, 0.4)], 10)["no_best"]
+
+    assert "why it stopped is not known" in finding.reason
+
+
+def test_evaluations_that_the_service_counts_and_were_not_seen_leave_the_settings_unknown() -> None:
+    finding = found(EarlyStop(), [*DOCUMENTED, HALT, ended(evals_completed=7)], 14)["stopped"]
+
+    assert "patience was used up by 2 evals" in finding.reason
+    assert "settings" not in dict(finding.evidence)
+
+
+def test_the_configured_settings_are_held_against_the_halt() -> None:
+    rule = EarlyStop(early_stopping=EarlyStopping(patience=3))
+    told = dict(found(rule, [*DOCUMENTED, HALT, ended()], 12)["stopped"].evidence)["settings"]
+
+    assert told.startswith("those configured (patience 3, min_delta 0, warm-up 1) do not lead to this halt; consistent")
+
+
 def test_no_best_without_anything_known() -> None:
     finding = found(EarlyStop(), [event("early_stopped", 10)], 14)["no_best"]
 
@@ -91,7 +127,10 @@ def test_a_non_finite_last_evaluation_is_told_from_patience() -> None:
 
 
 def test_evaluations_that_were_not_seen_are_not_made_up() -> None:
-    assert "by evals that were not seen" in found(EarlyStop(), [HALT], 14)["stopped"].reason
+    finding = found(EarlyStop(), [HALT, *DOCUMENTED[:4]], 14)["stopped"]
+
+    assert "whether patience was used up or a loss was not finite is not known" in finding.reason
+    assert "settings" not in dict(finding.evidence)
 
 
 def test_a_corrected_evaluation_replaces_the_first() -> None:
@@ -113,11 +152,15 @@ def test_a_corrected_evaluation_replaces_the_first() -> None:
         pytest.param(EarlyStopping(patience=2, warmup=2), (0.5, 0.6), "running", False, id="warm-up is not counted"),
         pytest.param(EarlyStopping(patience=2, min_delta=0.1), (0.5, 0.45), "running", True, id="too small a gain"),
         pytest.param(EarlyStopping(patience=2), (None, None), "running", False, id="nothing finite to compare with"),
+        pytest.param(EarlyStopping(patience=3, min_delta=0.05), (0.5, 0.45, 0.46), "running", True, id="one reading"),
+        pytest.param(EarlyStopping(patience=2, min_delta=0.05), (0.5, 0.45, 0.46), "running", True,
+                     id="the other reading would have halted it, so it is not the service's"),
+        pytest.param(EarlyStopping(patience=2), (0.5, None), "running", False, id="it should have halted, and did not"),
         pytest.param(EarlyStopping(patience=2), tuple(range(250, 0, -1)), "running", False, id="many, all improving"),
         pytest.param(EarlyStopping(patience=2), (1, *range(2, 299)), "running", False, id="long past patience"),
         pytest.param(EarlyStopping(patience=2), (*range(300, 1, -1), 9), "running", True, id="after very many evals"),
     ],
-)
+)  # fmt: skip
 def test_forecast(knobs: EarlyStopping | None, losses: tuple[float | None, ...], status: str, *, told: bool) -> None:
     rule = EarlyStop(early_stopping=knobs)
 
@@ -133,3 +176,20 @@ def test_the_forecast_names_what_is_used_up() -> None:
     finding = found(rule, [job("running"), *evals(0.5, 0.6)], 9)["forecast"]
 
     assert "1 of 2 are used up (0.6 at step 24) since the best, 0.5 at step 12" in finding.reason
+
+
+def test_the_forecast_says_where_the_documentation_leaves_it_open() -> None:
+    rule = EarlyStop(early_stopping=EarlyStopping(patience=3, min_delta=0.05))
+
+    reason = found(rule, [job("running"), *evals(0.5, 0.45, 0.46)], 9)["forecast"].reason
+
+    # A decrease of exactly min_delta: either two are used up since 0.5, or one since 0.45.
+    assert reason.startswith("One more evaluation without improvement may end the run: 2 of 3 are used up")
+    assert reason.endswith("or 2 more, since how the service reads min_delta is not documented.")
+
+
+def test_after_the_last_planned_evaluation_nothing_is_forecast() -> None:
+    rule = EarlyStop(early_stopping=EarlyStopping(patience=2))
+
+    assert list(found(rule, [job("running", n_evals=3), *evals(0.5, 0.6)], 9)) == ["forecast"]
+    assert list(found(rule, [job("running", n_evals=2), *evals(0.5, 0.6)], 9)) == []

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from watcher.domain import money
+from watcher.domain.early_stop_check import Would, would
+from watcher.domain.early_stopping import DOCUMENTED, Course, Evaluation, show
 from watcher.domain.event_log import earliest, highest
 from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, Status, TrainRow, finite
 from watcher.domain.phrasing import number, pairs, quote, span, steps
@@ -19,7 +21,11 @@ _BEGINNINGS = frozenset({"job_start", "training_start"})
 
 @dataclass(slots=True)
 class CompletionState:
-    """What the message will need. `saved` holds the steps of the last 20 checkpoints, in order."""
+    """What the message will need. `saved` holds the steps of the last 20 checkpoints, in order.
+
+    `course` is what early stopping with its documented defaults would have made of the evaluations before `newest`,
+    which can still be corrected.
+    """
 
     job_id: str = ""
     status: Status | None = None
@@ -36,6 +42,10 @@ class CompletionState:
     best_loss: float | None = None
     best_step: int | None = None
     saved: list[int] = field(default_factory=list)
+    n_evals: int | None = None
+    evals: int = 0
+    newest: Evaluation | None = None
+    course: Course = field(default_factory=Course)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +54,15 @@ class Completion:
 
     A job can be `completed` some time before its output model has a name: the rule waits for it at most `name_wait`. It
     also waits for the log's last entry, at most `log_wait`, so that the message holds the true end.
+
+    Of a job that was not stopped early it says what early stopping would have saved, with the documented defaults.
     """
 
     name: str = "completion"
     name_wait: timedelta = timedelta(minutes=10)
     log_wait: timedelta = timedelta(minutes=1)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
     sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow, Event)
     timed: ClassVar[bool] = True
@@ -86,6 +98,10 @@ def _take_eval(state: CompletionState, row: EvalRow) -> None:
     loss = finite(row.loss)
     if loss is not None and (state.best_loss is None or loss < state.best_loss):
         state.best_loss, state.best_step = loss, row.step
+    if state.newest is None or row.step != state.newest.step:
+        state.course = _course(state)
+        state.evals += 1
+    state.newest = Evaluation(row.step, loss)
 
 
 def _take_event(state: CompletionState, event: Event) -> None:
@@ -105,6 +121,7 @@ def _take_snapshot(state: CompletionState, snapshot: Snapshot) -> None:
     state.price_nano = snapshot.total_price_nano or state.price_nano
     state.done = highest(state.done, snapshot.steps_completed)
     state.planned = snapshot.total_steps or state.planned
+    state.n_evals = snapshot.n_evals or state.n_evals
     state.early_stopped |= bool(snapshot.early_stopped)
     if state.early_stopped:
         state.promoted_step = snapshot.best_step or state.promoted_step
@@ -133,10 +150,39 @@ def _finding(state: CompletionState) -> Finding:
             ("best eval loss", best),
             ("checkpoints saved at steps", ", ".join(map(str, state.saved)) or None),
             ("price", price),
+            ("early stopping", _would_have(state)),
             ("download", f"together fine-tuning download {quote(state.job_id)}"),
         ),
         notice=True,
     )
+
+
+def _course(state: CompletionState) -> Course:
+    return state.course if state.newest is None else state.course.take(state.newest, DOCUMENTED)
+
+
+def _would_have(state: CompletionState) -> str | None:
+    """What the documented defaults would have saved; None where it was stopped early, or they would not have fired."""
+    evals = state.n_evals or state.evals
+    lowest = Evaluation(state.best_step, state.best_loss) if state.best_step is not None else None
+    found = would(_course(state), lowest)
+    if state.early_stopped or found is None or evals < DOCUMENTED.least_evals:
+        return None
+    return f"with {DOCUMENTED}, the documented defaults, it {_outcome(state, found)}"
+
+
+def _outcome(state: CompletionState, found: Would) -> str:
+    halt = found.halt.step
+    done = steps(halt, state.planned)
+    unused = max(0, state.planned - halt) if state.planned else None
+    worth = money.unused(money.dollars(state.price_nano), halt, state.planned)
+    words = [f"would have halted at step {done} and shipped step {found.ships}"]
+    words += [f"{unused} steps saved" if unused is not None else "steps saved unknown"]
+    words += [f"about {money.show(worth)}, {money.BY_STEPS}"] if worth else []
+    if found.better is not None:
+        by = f", {number(found.lost)} lower" if found.lost else ""
+        words += [f"but a better eval came later: {show(found.better)}{by}"]
+    return "; ".join(words)
 
 
 def _duration(state: CompletionState) -> str | None:

@@ -1,11 +1,13 @@
 """`early_stop`: the provider stopped the run early, which evaluations made it do so, and which step it ships."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from watcher.domain import money
-from watcher.domain.early_stopping import EarlyStopping, Evaluation, course
+from watcher.domain.early_stop_causes import Cause, Explanation, Stop, explain, lower_seen
+from watcher.domain.early_stop_check import left
+from watcher.domain.early_stopping import EarlyStopping, Evaluation, lowest, show, show_all
 from watcher.domain.event_log import earliest, highest
 from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, Status, finite
 from watcher.domain.phrasing import number, pairs, steps
@@ -20,7 +22,8 @@ _EVALUATIONS = 60
 class EarlyStopState:
     """The evaluations, by step, and what the log and the job say of the stop.
 
-    At most 200 evaluations: the oldest but the best go. `one_left` is the forecast, latched until an eval changes it.
+    At most sixty evaluations: the oldest but the best go. `evals_done` is how many the service counts. `one_left` is
+    the forecast, latched until an eval changes it.
     """
 
     evals: list[Evaluation] = field(default_factory=list)
@@ -34,6 +37,8 @@ class EarlyStopState:
     best_metric: float | None = None
     done: int | None = None
     planned: int | None = None
+    n_evals: int | None = None
+    evals_done: int | None = None
     price_nano: int | None = None
     one_left: Finding | None = None
 
@@ -42,9 +47,9 @@ class EarlyStopState:
 class EarlyStop:
     """Explains an early stop once; kind `stopped`, or `no_best` when no evaluation was ever finite and better.
 
-    The service does not say why it stopped: a best metric that is null, or a last evaluation that is not finite, means
-    a non-finite stop; anything else used up patience, whose evaluations are inferred from the rows after the best one.
-    A null metric is critical: the shipped step is then the one where it halted, and may be a broken model.
+    The service does not say why it stopped: a last evaluation that is not finite means a non-finite stop, one that is
+    finite that patience was used up; see `early_stop_causes`. Where it was not seen the cause is not known. A null
+    metric is critical: the shipped step is then the one where it halted, and may be a broken model.
 
     `wait` is how long to wait for the evaluation at the halt to be read. Kind `forecast` (one more bad evaluation ends
     the run) needs `early_stopping`, since the API does not echo the knobs; with a patience of 1 it would always hold
@@ -55,7 +60,7 @@ class EarlyStop:
     wait: timedelta = timedelta(minutes=2)
     early_stopping: EarlyStopping | None = None
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
     sees: ClassVar[tuple[type, ...]] = (Snapshot, EvalRow, Event)
     timed: ClassVar[bool] = True
@@ -82,38 +87,43 @@ class EarlyStop:
         waited = state.since is None or now - state.since >= self.wait
         if not waited and not _complete(state):
             return _WAITING
-        return Breach((_finding(state),))
+        return Breach((_finding(state, self.early_stopping),))
 
     def _forecast(self, state: EarlyStopState) -> Finding | None:
         knobs = self.early_stopping
+        if knobs is None or knobs.patience < 2 or _all_done(state):  # noqa: PLR2004 - see the class
+            return None
         # With evaluations dropped from the front the warm-up can't be counted any more, and is long over.
-        if knobs is None or knobs.patience < 2:  # noqa: PLR2004 - see the class
+        found = left(state.evals, knobs if not state.dropped else replace(knobs, warmup=0))
+        if found is None or found.fewest != 1 or found.course.best is None:
             return None
-        so_far = course(state.evals, knobs if not state.dropped else _warm(knobs))
-        if so_far.best is None or len(so_far.bad) != knobs.patience - 1:
-            return None
+        best, bad = found.course.best, found.course.bad
+        sure = found.most == found.fewest
+        reason = (
+            f"One more evaluation without improvement {'ends' if sure else 'may end'} the run: {len(bad)} of "
+            f"{knobs.patience} are used up ({show_all(bad)}) since the best, {show(best)}"
+        )
+        unsure = f"; or {found.most} more, since how the service reads min_delta is not documented"
         return Finding(
             kind="forecast",
             severity=Severity.INFO,
-            reason=(
-                f"One more evaluation without improvement ends the run: {len(so_far.bad)} of {knobs.patience} are "
-                f"used up ({_list(so_far.bad)}) since the best, {_show(so_far.best)}."
-            ),
-            step=so_far.bad[-1].step,
-            onset=so_far.bad[0].step,
-            evidence=pairs(("best eval", _show(so_far.best)), ("bad evals", _list(so_far.bad))),
+            reason=f"{reason}{'' if sure else unsure}.",
+            step=bad[-1].step,
+            onset=bad[0].step,
+            evidence=pairs(("best eval", show(best)), ("bad evals", show_all(bad)), ("settings", str(knobs))),
         )
 
 
-def _warm(knobs: EarlyStopping) -> EarlyStopping:
-    return EarlyStopping(patience=knobs.patience, min_delta=knobs.min_delta, warmup=0)
+def _all_done(state: EarlyStopState) -> bool:
+    """Whether the last planned evaluation is in: no other comes that could end the run."""
+    return state.n_evals is not None and state.dropped + len(state.evals) >= state.n_evals
 
 
 def _take_eval(state: EarlyStopState, evaluation: Evaluation) -> None:
     kept = [e for e in state.evals if e.step != evaluation.step]
     state.evals = sorted([*kept, evaluation], key=lambda e: e.step)
     if len(state.evals) > _EVALUATIONS:
-        del state.evals[1 if state.evals[0] == _best(state.evals) else 0]
+        del state.evals[1 if state.evals[0] == lowest(state.evals) else 0]
         state.dropped += 1
 
 
@@ -130,6 +140,8 @@ def _take_snapshot(state: EarlyStopState, snapshot: Snapshot) -> None:
     state.status = snapshot.status
     state.done = highest(state.done, snapshot.steps_completed)
     state.planned = snapshot.total_steps or state.planned
+    state.n_evals = snapshot.n_evals or state.n_evals
+    state.evals_done = highest(state.evals_done, snapshot.evals_completed)
     state.price_nano = snapshot.total_price_nano or state.price_nano
     if snapshot.early_stopped:
         state.flagged = True
@@ -142,10 +154,6 @@ def _known(value: float | None, other: float | None) -> float | None:
     return finite(value) if finite(value) is not None else finite(other)
 
 
-def _best(evals: list[Evaluation]) -> Evaluation | None:
-    return min((e for e in evals if e.loss is not None), key=lambda e: e.loss or 0.0, default=None)
-
-
 def _complete(state: EarlyStopState) -> bool:
     """Whether the explanation can't get better: both accounts of a null metric are in, and the last eval is."""
     told = state.best_metric is not None or (state.logged and state.flagged)
@@ -153,49 +161,59 @@ def _complete(state: EarlyStopState) -> bool:
     return told and state.halt_step is not None and last is not None and last >= state.halt_step
 
 
-def _finding(state: EarlyStopState) -> Finding:
-    halt = state.halt_step or state.done
-    after = [e for e in state.evals if state.best_step is not None and e.step > state.best_step]
+def _finding(state: EarlyStopState, configured: EarlyStopping | None) -> Finding:
+    last = state.evals[-1].step if state.evals else None
+    halt = state.halt_step or highest(state.done, last)
+    all_seen = state.evals_done is None or state.evals_done <= len(state.evals)
+    why = explain(
+        Stop(
+            evals=state.evals,
+            complete=not state.dropped and all_seen,
+            halt_step=halt,
+            best_step=state.best_step,
+            best_metric=state.best_metric,
+            n_evals=state.n_evals,
+            configured=configured,
+        )
+    )
     where = steps(halt, state.planned)
     back = money.unused(money.dollars(state.price_nano), halt, state.planned)
     best = f"{number(state.best_metric)} at step {state.best_step}" if state.best_metric is not None else "none"
     return Finding(
         kind="stopped" if state.best_metric is not None else "no_best",
         severity=Severity.INFO if state.best_metric is not None else Severity.CRITICAL,
-        reason=f"The provider stopped the run early{f' at step {where}' if where else ''}: {_why(state, after)}.",
+        reason=f"The provider stopped the run early{f' at step {where}' if where else ''}: {_why(state, why)}.",
         step=halt,
         onset=state.best_step,
         evidence=pairs(
             ("best eval loss", best),
             ("ships step", str(state.best_step) if state.best_step else None),
-            ("evals after the best", _list(after) or None),
+            ("evals that used up patience", show_all(why.used) or None),
+            ("lowest eval seen", lower_seen(why, state.evals)),
+            ("settings", why.settings or None),
             ("unused steps worth", f"about {money.show(back)}, {money.BY_STEPS}" if back is not None else None),
         ),
         notice=True,
     )
 
 
-def _why(state: EarlyStopState, after: list[Evaluation]) -> str:
+def _why(state: EarlyStopState, why: Explanation) -> str:
     ships = f"step {state.best_step} ships" if state.best_step else "the step that ships is not known"
     if state.best_metric is None:
-        seen = _list(state.evals[-3:])
-        return (
-            f"no evaluation gave a finite best loss{f' ({seen})' if seen else ''}, a non-finite stop; {ships}, and may "
-            "be a broken model"
-        )
+        return f"{_without_best(state, why)}; {ships}, and may be a broken model"
     best = f"the best eval loss is {number(state.best_metric)}; {ships}"
-    if state.evals and state.evals[-1].loss is None:
+    if why.cause is Cause.NOT_FINITE:
         return f"the eval loss at step {state.evals[-1].step} was not finite; {best}"
-    if after:
-        return f"patience was used up by {len(after)} evals without enough improvement ({_list(after)}); {best}"
-    return f"patience was used up, by evals that were not seen; {best}"
+    if why.cause is Cause.PATIENCE:
+        bad = f"{len(why.used)} {'eval' if len(why.used) == 1 else 'evals'} without enough improvement"
+        return f"patience was used up by {bad} ({show_all(why.used)}); {best}"
+    return f"whether patience was used up or a loss was not finite is not known, its last eval was not seen; {best}"
 
 
-def _show(evaluation: Evaluation) -> str:
-    loss = "not finite" if evaluation.loss is None else number(evaluation.loss)
-    return f"{loss} at step {evaluation.step}"
-
-
-def _list(evaluations: tuple[Evaluation, ...] | list[Evaluation]) -> str:
-    """The last ten at most: a long patience would fill a message."""
-    return ", ".join(_show(e) for e in evaluations[-10:])
+def _without_best(state: EarlyStopState, why: Explanation) -> str:
+    """A null metric says that no evaluation was ever finite; what was seen may say otherwise."""
+    seen = show_all(state.evals[-3:])
+    if lowest(state.evals) is None:
+        return f"no evaluation gave a finite best loss{f' ({seen})' if seen else ''}, a non-finite stop"
+    last = "a non-finite stop" if why.cause is Cause.NOT_FINITE else "why it stopped is not known"
+    return f"the service names no finite best loss, though there were finite ones (the last evals: {seen}), {last}"
