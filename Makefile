@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell lock clean bench bench-detection
+.PHONY: demo test check fmt lint types imports spell licences audit sbom lock clean bench bench-detection
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -10,15 +10,15 @@ demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 test: .venv/.dev  ## all tests, in two processes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check: lint types imports spell test  ## what CI runs
+check: lint types imports spell licences test  ## what CI runs
 
 fmt: .venv/.dev
-	$(BIN)/ruff format watcher tests bench
-	$(BIN)/ruff check --fix watcher tests bench
+	$(BIN)/ruff format watcher tests bench tools
+	$(BIN)/ruff check --fix watcher tests bench tools
 
 lint: .venv/.dev
-	$(BIN)/ruff format --check watcher tests bench
-	$(BIN)/ruff check watcher tests bench
+	$(BIN)/ruff format --check watcher tests bench tools
+	$(BIN)/ruff check watcher tests bench tools
 
 types: .venv/.dev
 	$(BIN)/mypy
@@ -28,6 +28,25 @@ imports: .venv/.dev
 
 spell: .venv/.dev
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs watcher config deploy tests --ignore-words-list intervall --skip '*.gz,tests/data/*,*.svg,*.js'
+
+licences: .venv/.dev  ## the licences of what is installed with the program, against a list of permissive ones
+	$(BIN)/python tools/licences.py $(if $(WRITE),--write $(WRITE))
+
+AUDIT := tools/.venv/bin
+
+audit: tools/.venv/.done  ## known vulnerabilities of the locked packages; says so where advisories can't be asked
+	$(AUDIT)/python tools/audit.py $(AUDIT)/pip-audit requirements.txt requirements-dev.txt
+
+sbom: tools/.venv/.done  ## what the program is made of, as CycloneDX
+	mkdir -p dist
+	PYTHONWARNINGS=ignore $(AUDIT)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-format JSON --output-file dist/watcher.cdx.json
+	@echo "dist/watcher.cdx.json"
+
+tools/.venv/.done: tools/requirements-audit.txt
+	$(PYTHON) -m venv tools/.venv
+	tools/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -70,4 +89,4 @@ lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index
 	$(UV_LOCK) --upgrade pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 clean:
-	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv tools/.venv demo-out dist .mypy_cache .ruff_cache .pytest_cache

@@ -18,6 +18,7 @@ from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import Rule, SubjectKind
 from watcher.service.retention import RetentionPolicy
+from watcher.settings.addresses import forbidden
 from watcher.settings.basics import Globs, Interval, Moment, Name, Part, Positive, Share, as_list, filled
 from watcher.settings.durations import Duration
 from watcher.settings.living import LifeEntry, lives
@@ -33,19 +34,28 @@ def _with_version(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("expected an address such as https://api.together.ai or http://127.0.0.1:8080/v1")
+    _may_be_asked(value)
     return f"{value.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
+
+
+def _may_be_asked(url: str) -> None:
+    host = forbidden(url)
+    if host is not None:
+        raise ValueError(f"expected a host that may be asked: {host} is link-local or a cloud's metadata service")
 
 
 def _web_address(value: SecretStr) -> SecretStr:
     parts = urlsplit(value.get_secret_value())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("expected an address such as https://hc-ping.com/your-uuid")
+    _may_be_asked(value.get_secret_value())
     return value
 
 
 def _target(value: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value.get_secret_value()):
         raise ValueError("expected an Apprise URL such as mailtos://…, slack://… or json://…")
+    _may_be_asked(value.get_secret_value())
     return value
 
 
