@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeJob, FakeTarget, settle, unseen
-from tests.timeline import CANCELLED, ENFORCE, FAILED, NEVER, Scene, between, firing, resolved, scene
+from tests.timeline import CANCELLED, ENFORCE, FAILED, NEVER, Scene, between, firing, resolved, scene, told
 from tests.toys import High
-from watcher.domain.observations import Status
+from watcher.domain.alerts import TransitionReason
+from watcher.domain.observations import Event, Status
 from watcher.domain.rules.divergence import Divergence
 from watcher.domain.rules.failure import Failure
 from watcher.domain.rules.nan_loss import NanLoss
@@ -18,7 +19,7 @@ from watcher.service.errors import DeliveryError, FailureReason
 from watcher.service.records import OutboxState
 
 
-async def test_nothing_is_marked_as_sent_before_it_was_sent(tmp_path: Path) -> None:
+async def test_01_nothing_is_marked_as_sent_before_it_was_sent(tmp_path: Path) -> None:
     async with scene(tmp_path) as play:
         play.team.held = asyncio.Event()
         play.job()
@@ -37,7 +38,7 @@ async def test_nothing_is_marked_as_sent_before_it_was_sent(tmp_path: Path) -> N
         assert {message.key for message in play.messages} == {row.key for row in await play.outbox()}
 
 
-async def test_a_message_is_not_dropped_after_quick_tries(tmp_path: Path) -> None:
+async def test_02_a_message_is_not_dropped_after_quick_tries(tmp_path: Path) -> None:
     async with scene(tmp_path) as play:
         play.team.down = DeliveryError(FailureReason.SERVER, "503")
         play.job(total_steps=10_000)
@@ -49,7 +50,7 @@ async def test_a_message_is_not_dropped_after_quick_tries(tmp_path: Path) -> Non
         assert play.team.tries > 30
 
 
-async def test_a_stop_that_does_nothing_is_noticed_and_told(tmp_path: Path) -> None:
+async def test_04_a_stop_that_does_nothing_is_noticed_and_told(tmp_path: Path) -> None:
     async with scene(tmp_path, policy=ENFORCE) as play:
         play.cancels_settle = False
 
@@ -66,7 +67,7 @@ async def test_a_stop_that_does_nothing_is_noticed_and_told(tmp_path: Path) -> N
         assert "by hand" in play.of(FAILED)[0].action
 
 
-async def test_a_stop_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_path: Path) -> None:
+async def test_05_a_stop_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_path: Path) -> None:
     async with scene(tmp_path, policy=ENFORCE) as play:
         for job_id in ("ft-1", "ft-10", "ft-1-copy"):
             play.job(job_id)
@@ -77,7 +78,7 @@ async def test_a_stop_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_p
         assert play.provider.jobs["ft-10"].status is Status.RUNNING
 
 
-async def test_a_veto_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_path: Path) -> None:
+async def test_05_a_veto_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_path: Path) -> None:
     async with scene(tmp_path, policy=ENFORCE) as play:
         play.job("ft-1")
         play.job("ft-10")
@@ -88,7 +89,7 @@ async def test_a_veto_is_for_exactly_one_job_whatever_other_ids_begin_with(tmp_p
         assert [post.job_id for post in play.provider.posts] == ["ft-10"]
 
 
-async def test_nan_blinds_no_rule(tmp_path: Path) -> None:
+async def test_06_nan_blinds_no_rule(tmp_path: Path) -> None:
     async with scene(tmp_path, rules=(NanLoss(), Divergence())) as play:
         play.job()
         play.at("4m", loss=math.nan)
@@ -99,7 +100,19 @@ async def test_nan_blinds_no_rule(tmp_path: Path) -> None:
         await play.run("20m")
 
 
-async def test_nan_that_the_trainer_logs_as_zero_is_seen(tmp_path: Path) -> None:
+async def test_06_the_nan_of_one_job_cancels_no_other(tmp_path: Path) -> None:
+    """Elsewhere one NaN made an average over runs NaN, and every run was stopped, or none any more."""
+    async with scene(tmp_path, rules=(NanLoss(), Divergence()), policy=ENFORCE) as play:
+        for job_id in ("ft-1", "ft-2", "ft-3"):
+            play.job(job_id, total_steps=1000)
+        play.at("10m", job="ft-2", loss=math.nan)
+        play.expect(between("10m", "14m"), told(TransitionReason.CANCELLED, "ft-2"))
+        await play.run("30m")
+
+        assert [post.job_id for post in play.provider.posts] == ["ft-2"]
+
+
+async def test_07_nan_that_the_trainer_logs_as_zero_is_seen(tmp_path: Path) -> None:
     async with scene(tmp_path, rules=(NanLoss(),)) as play:
         play.job()
         play.at("10m", loss=0.0, grad_norm=None)
@@ -107,7 +120,26 @@ async def test_nan_that_the_trainer_logs_as_zero_is_seen(tmp_path: Path) -> None
         await play.run("12m")
 
 
-async def test_our_own_outage_is_not_told_as_the_failure_of_a_job(tmp_path: Path) -> None:
+async def test_08_a_stop_destroys_no_checkpoint_and_names_the_one_to_go_on_from(tmp_path: Path) -> None:
+    """Elsewhere a graceful stop ran the end hooks of the run, which deleted its backup."""
+    async with scene(tmp_path, policy=ENFORCE) as play:
+        play.job(total_steps=1000)
+        play.do("5m", lambda: _save(play, 25))
+        play.at("10m", loss=9)
+        play.expect(between("10m", "13m"), CANCELLED)
+        await play.run("15m")
+
+        assert {call for call, _ in play.provider.calls} <= {"list", "job", "metrics", "checkpoints", "cancel"}
+        message = play.of(CANCELLED)[0]
+        assert "step 25" in f"{message.action} {message.facts}"
+
+
+def _save(play: Scene, step: int) -> None:
+    job = play.provider.jobs["ft-1"]
+    job.events.append(Event(type="checkpoint_save", at=play.clock.now(), message="saved", step=step))
+
+
+async def test_09_our_own_outage_is_not_told_as_the_failure_of_a_job(tmp_path: Path) -> None:
     async with scene(tmp_path, rules=(High(), Failure())) as play:
         play.job()
         play.do("5m", lambda: play.provider.fail("list", unseen(FailureReason.NETWORK)))
@@ -119,7 +151,7 @@ async def test_our_own_outage_is_not_told_as_the_failure_of_a_job(tmp_path: Path
         assert [message.subject for message in play.messages] == ["main", "main"]
 
 
-async def test_an_outage_does_not_swallow_what_happened_in_it(tmp_path: Path) -> None:
+async def test_09_an_outage_does_not_swallow_what_happened_in_it(tmp_path: Path) -> None:
     async with scene(tmp_path, rules=(High(), Failure())) as play:
         play.job()
         play.do("5m", lambda: play.provider.fail("list", unseen(FailureReason.NETWORK)))
@@ -129,7 +161,7 @@ async def test_an_outage_does_not_swallow_what_happened_in_it(tmp_path: Path) ->
         await play.run("18m")
 
 
-async def test_a_backlog_is_caught_up_with(tmp_path: Path) -> None:
+async def test_10_a_backlog_is_caught_up_with(tmp_path: Path) -> None:
     async with scene(tmp_path) as play:
         jobs = 60
         for number in range(jobs):
@@ -146,7 +178,7 @@ async def test_a_backlog_is_caught_up_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["5m5s", "5m35s", "8m5s"])
-async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path, when: str) -> None:
+async def test_11_a_restart_neither_repeats_nor_forgets(tmp_path: Path, when: str) -> None:
     async with scene(tmp_path) as play:
         play.job()
         play.at("5m", loss=9)
@@ -157,7 +189,7 @@ async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path, when: str) 
         await play.run("11m")
 
 
-async def test_what_happened_while_the_daemon_was_down_is_told_when_it_is_back(tmp_path: Path) -> None:
+async def test_11_what_happened_while_the_daemon_was_down_is_told_when_it_is_back(tmp_path: Path) -> None:
     async with scene(tmp_path) as play:
         await _down(play, timedelta(minutes=20))
 
@@ -174,7 +206,7 @@ async def _down(play: Scene, span: timedelta) -> None:
     await play.run("24m")
 
 
-async def test_a_dead_receiver_is_told_through_the_others(tmp_path: Path) -> None:
+async def test_14_a_dead_receiver_is_told_through_the_others(tmp_path: Path) -> None:
     async with scene(tmp_path) as play:
         dead = FakeTarget("t-dead", "team", play.clock)
         dead.down = DeliveryError(FailureReason.AUTH, "401", permanent=True)

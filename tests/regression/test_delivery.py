@@ -13,7 +13,7 @@ from watcher.notify.receivers import build_receivers
 from watcher.service.errors import ConfigError, DeliveryError, FailureReason
 
 
-async def test_success_is_not_judged_by_words_in_a_log_or_a_body() -> None:
+async def test_03_success_is_not_judged_by_words_in_a_log_or_a_body() -> None:
     with http_receiver() as http:
         (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=io.StringIO()).targets("a")
         http.replies.append(Reply(status=500, body=b'{"status": "success", "message": "Sent JSON notification."}'))
@@ -23,7 +23,7 @@ async def test_success_is_not_judged_by_words_in_a_log_or_a_body() -> None:
         await target.deliver(DIVERGENCE)
 
 
-async def test_a_redirect_to_a_friendly_page_is_no_success() -> None:
+async def test_03_a_redirect_to_a_friendly_page_is_no_success() -> None:
     with http_receiver() as http:
         (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=io.StringIO()).targets("a")
         http.replies.append(Reply(status=301, headers={"Location": f"http://{http.place}/welcome"}))
@@ -34,7 +34,7 @@ async def test_a_redirect_to_a_friendly_page_is_no_success() -> None:
         assert [request.method for request in http.requests] == ["POST"]
 
 
-async def test_watched_text_does_not_become_markup_where_plain_text_is_read_as_markdown() -> None:
+async def test_15_watched_text_does_not_become_markup_where_plain_text_is_read_as_markdown() -> None:
     with http_receiver() as http:
         url = f"mmost://{http.place}/abcdefgh1234"
         (target,) = build_receivers({"a": [url]}, key=b"k", console=io.StringIO()).targets("a")
@@ -55,7 +55,7 @@ async def test_watched_text_does_not_become_markup_where_plain_text_is_read_as_m
         pytest.param("json://", "lacks a part", id="no host"),
     ],
 )
-def test_a_bad_address_is_an_error_of_the_configuration(
+def test_16_a_bad_address_is_an_error_of_the_configuration(
     url: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
@@ -66,14 +66,14 @@ def test_a_bad_address_is_an_error_of_the_configuration(
     assert caught.value.__cause__ is None or "PLANTED" not in repr(caught.value.__cause__)
 
 
-def test_a_route_to_a_receiver_that_does_not_exist_is_an_error_of_the_configuration() -> None:
+def test_16_a_route_to_a_receiver_that_does_not_exist_is_an_error_of_the_configuration() -> None:
     receivers = build_receivers({"ops": ["console://"]}, key=b"k", console=io.StringIO())
     receivers.require(["ops"])
     with pytest.raises(ConfigError, match="receiver 'oops' is not defined; expected one of: ops"):
         receivers.require(["ops", "oops"])
 
 
-def test_a_receiver_without_addresses_is_an_error_of_the_configuration() -> None:
+def test_16_a_receiver_without_addresses_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"receivers\.ops: has no addresses"):
         build_receivers({"ops": []}, key=b"k", console=io.StringIO())
 

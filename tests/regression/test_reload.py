@@ -23,7 +23,7 @@ def daemon(place: Place) -> Iterator[Running]:
         yield process
 
 
-def test_a_reload_drops_no_send_that_is_under_way(place: Place, daemon: Running) -> None:
+def test_12_a_reload_drops_no_send_that_is_under_way(place: Place, daemon: Running) -> None:
     """12: a reload drops in-flight sends. It finishes on the old target, and only once."""
     held = threading.Event()
     place.first.replies.append(Reply(hold=held))
@@ -41,7 +41,7 @@ def test_a_reload_drops_no_send_that_is_under_way(place: Place, daemon: Running)
     assert place.second.requests == []
 
 
-def test_a_bad_file_keeps_the_old_one_running_and_is_told_until_it_is_mended(place: Place, daemon: Running) -> None:
+def test_13_a_bad_file_keeps_the_old_one_running_and_is_told_until_it_is_mended(place: Place, daemon: Running) -> None:
     """13: a bad config file stops the daemon."""
     place.write('{"accounts": [{"name": "main", "intervall": "1s"}]}')
     daemon.until(lambda: any("reload" in title for title in titles(place.first)), "the alert")
