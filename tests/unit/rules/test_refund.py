@@ -62,6 +62,12 @@ def refund(message: str, minutes: float = 20) -> Observation:
             id="a price lowered by the refund does not count",
         ),
         pytest.param(
+            [job("completed", total_price_nano=60_000_000_000, total_steps=100), STOP, refund("$40")],
+            99,
+            ["seen"],
+            id="the price may have been lowered before it was seen",
+        ),
+        pytest.param(
             [job("completed", total_price_nano=5_000_000_000, total_steps=100), STOP, refund("$1.00")],
             99,
             ["seen"],
@@ -88,7 +94,7 @@ def test_an_amount_is_only_told_when_one_could_be_read() -> None:
 
 
 def test_overdue_says_what_is_expected_and_on_what_assumption() -> None:
-    finding = found(Refund(), [job("completed", **PRICE), STOP], DAY + 70)["overdue"]
+    finding = found(Refund(), [job("running", **PRICE), STOP, job("completed", **PRICE)], DAY + 70)["overdue"]
 
     assert "in the 1 d 1 h since an early stop" in finding.reason
     assert ("expected", "about $40.00, if every step costs the same") in finding.evidence
@@ -106,7 +112,8 @@ def test_a_mismatch_prints_both_amounts() -> None:
 
 
 def test_a_failed_job_needs_no_assumption() -> None:
-    finding = found(Refund(), [job("user_error", **PRICE), refund("1 USD")], 99)["mismatch"]
+    log = [job("running", **PRICE), job("user_error", **PRICE), refund("1 USD")]
+    finding = found(Refund(), log, 99)["mismatch"]
 
     assert finding.reason == "The refund of $1.00 is not the $100.00 that the billing rules for a failed job suggest."
 
