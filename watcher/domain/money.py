@@ -58,10 +58,14 @@ def show(amount: Decimal | None) -> str:
     return f"${amount:,.2f}"
 
 
-def price_as_given(nano: int | None) -> str:
+def as_given(price: Decimal | None) -> str:
     """The job's price, with the words that say where it comes from; `unknown` while it is not set."""
-    price = dollars(nano)
     return "unknown" if price is None else f"{show(price)} as the API gives it"
+
+
+def price_as_given(nano: int | None) -> str:
+    """The same of nano-dollars."""
+    return as_given(dollars(nano))
 
 
 def amount_in(text: str) -> Decimal | None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from watcher.domain import billing
 from watcher.domain.billing import Assumption, Bill, Ending, Figure, Meter
-from watcher.domain.money import show
+from watcher.domain.money import as_given, show
 from watcher.domain.observations import Status
 
 FREE = "had it failed by itself, nothing would be billed"
@@ -43,11 +43,6 @@ def told(figure: Figure) -> str:
     return amount(figure) + resting_on(figure)
 
 
-def price(figure: Figure) -> str:
-    """The job's price, with the words that say where it comes from; `unknown` while it is not set."""
-    return "unknown" if figure.dollars is None else f"{show(figure.dollars)} as the API gives it"
-
-
 def rows(meter: Meter, *, over: bool = False, cancels: bool = False) -> Rows:
     """(label, value) pairs for a message about a job.
 
@@ -60,7 +55,7 @@ def rows(meter: Meter, *, over: bool = False, cancels: bool = False) -> Rows:
     if meter.ending is not None:
         return _ended(meter, bill, cancels=cancels)
     if meter.done is None:
-        return (("price", price(bill.price)),)
+        return (("price", as_given(bill.price.dollars)),)
     stake = (("at stake", at_stake(bill)),) if meter.status is Status.RUNNING and not over else ()
     cancel = (("if cancelled", if_cancelled(meter)),) if meter.status in _CANCELLABLE and cancels and not over else ()
     return (*stake, ("spent so far", spent_so_far(bill)), *cancel)
@@ -105,12 +100,12 @@ def cancelled(meter: Meter) -> str:
 def _ended(meter: Meter, bill: Bill, *, cancels: bool) -> Rows:
     match meter.ending:
         case Ending.COMPLETED:
-            return (("price", price(bill.price)),)
+            return (("price", as_given(bill.price.dollars)),)
         case Ending.FAILED:
             refund = f"{told(bill.refund)}, the whole price" if bill.refund.dollars is not None else told(bill.refund)
             return (("billed", "nothing"), ("refund expected", refund))
         case Ending.DELETED:
-            return (("price", price(bill.price)), ("billed", told(bill.spent)))
+            return (("price", as_given(bill.price.dollars)), ("billed", told(bill.spent)))
         case _:
             ours = cancels and meter.ending is Ending.CANCELLED
             kept = f"; {FREE}" if ours and bill.spent.dollars != Decimal(0) else ""

@@ -71,7 +71,6 @@ def test_the_message_holds_what_people_ask() -> None:
         "steps": "120 of 120",
         "best eval loss": "0.4213 at step 90",
         "checkpoints saved at steps": "60",
-        "price": "$9.84 as the API gives it",
         "download": "together fine-tuning download ft-1",
     }
 

@@ -83,7 +83,6 @@ def test_it_says_who_pays(status: str, entry: str, pays: str) -> None:
 
     assert pays in finding.reason
     assert "60 of 120" in finding.reason
-    assert ("billed", "about $5.00, if every step costs the same") in finding.evidence or status != "cancelled"
 
 
 def test_a_restarted_job_names_its_successor() -> None:

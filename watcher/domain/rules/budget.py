@@ -56,7 +56,6 @@ class Budget:
 
 
 def _finding(state: BudgetState, price: Decimal, limit: Decimal) -> Finding:
-    spent = money.spent_so_far(price, state.done, state.planned)
     return Finding(
         kind="price",
         severity=Severity.WARNING,
@@ -65,10 +64,5 @@ def _finding(state: BudgetState, price: Decimal, limit: Decimal) -> Finding:
             f"limit of {money.show(limit)}."
         ),
         step=state.done,
-        evidence=pairs(
-            ("price", money.show(price)),
-            ("limit", money.show(limit)),
-            ("spent so far", f"about {money.show(spent)}, {money.BY_STEPS}" if spent is not None else "unknown"),
-            ("steps done", steps(state.done, state.planned)),
-        ),
+        evidence=pairs(("limit", money.show(limit)), ("steps done", steps(state.done, state.planned))),
     )

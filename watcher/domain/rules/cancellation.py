@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain import money
 from watcher.domain.event_log import OUR_CANCEL, highest
+from watcher.domain.moneywords import STEPS_BILLED
 from watcher.domain.observations import Event, Observation, Snapshot, Status
 from watcher.domain.phrasing import clock, pairs, steps
 from watcher.domain.rule import SubjectKind
@@ -24,7 +24,6 @@ class CancellationState:
     billing: bool = False
     asked_at: datetime | None = None
     last_event_at: datetime | None = None
-    price_nano: int | None = None
     done: int | None = None
     planned: int | None = None
 
@@ -65,7 +64,6 @@ class Cancellation:
 
 def _take_snapshot(state: CancellationState, snapshot: Snapshot) -> None:
     state.status = snapshot.status
-    state.price_nano = snapshot.total_price_nano or state.price_nano
     state.done = highest(state.done, snapshot.steps_completed)
     state.planned = snapshot.total_steps or state.planned
     if snapshot.status is Status.CANCELLED:
@@ -86,21 +84,17 @@ def _take_event(state: CancellationState, event: Event) -> None:
 
 def _finding(state: CancellationState) -> Finding:
     where = steps(state.done, state.planned)
-    spent = money.spent_so_far(money.dollars(state.price_nano), state.done, state.planned)
-    billed = f"about {money.show(spent)}, {money.BY_STEPS}" if spent is not None else "unknown"
     return Finding(
         kind="cancelled",
         severity=Severity.WARNING,
         reason=(
             f"The job was cancelled{f' at step {where}' if where else ''}, not by this watcher and without a "
-            "billing_limit event; completed steps stay billed."
+            f"billing_limit event; {STEPS_BILLED}."
         ),
         step=state.done,
         evidence=pairs(
             ("steps done", where),
             ("cancel requested", clock(state.asked_at) if state.asked_at else "not in the event log"),
-            ("billed", billed),
-            ("price", money.price_as_given(state.price_nano)),
         ),
         notice=True,
     )

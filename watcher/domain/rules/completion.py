@@ -149,7 +149,6 @@ def _finding(state: CompletionState) -> Finding:
             ("steps", done),
             ("best eval loss", best),
             ("checkpoints saved at steps", ", ".join(map(str, state.saved)) or None),
-            ("price", price),
             ("early stopping", _would_have(state)),
             ("download", f"together fine-tuning download {quote(state.job_id)}"),
         ),

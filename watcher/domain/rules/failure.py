@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain import money
 from watcher.domain.event_log import Said, highest, is_error, is_warning, job_id_in, later
+from watcher.domain.moneywords import FULL_REFUND, STEPS_BILLED
 from watcher.domain.observations import Event, Observation, Snapshot, Status
 from watcher.domain.phrasing import QUOTE, pairs, quote, steps
 from watcher.domain.rule import SubjectKind
@@ -17,8 +17,6 @@ _WHAT = {
     "user_error": "failed on its input (status user_error)",
     "billing": "was cancelled because the balance or a limit was reached (billing_limit event)",
 }
-_FULL_REFUND = "a failed job is refunded in full, completed steps too"
-_STEPS_BILLED = "completed steps stay billed"
 
 
 @dataclass(slots=True)
@@ -27,7 +25,6 @@ class FailureState:
 
     status: Status | None = None
     ended_at: datetime | None = None
-    price_nano: int | None = None
     done: int | None = None
     planned: int | None = None
     billing: Said | None = None
@@ -73,7 +70,6 @@ class Failure:
 
 def _take_snapshot(state: FailureState, snapshot: Snapshot) -> None:
     state.status = snapshot.status
-    state.price_nano = snapshot.total_price_nano or state.price_nano
     state.done = highest(state.done, snapshot.steps_completed)
     state.planned = snapshot.total_steps or state.planned
     if snapshot.status.terminal:
@@ -101,7 +97,7 @@ def _kind(state: FailureState) -> str | None:
 
 def _finding(state: FailureState, kind: str) -> Finding:
     cause = _cause(state, kind)
-    pays = _STEPS_BILLED if kind == "billing" else _FULL_REFUND
+    pays = STEPS_BILLED if kind == "billing" else FULL_REFUND
     where = steps(state.done, state.planned)
     successor = job_id_in(state.restart.text) if state.restart else None
     words = [f"The job {_WHAT[kind]}"]
@@ -115,10 +111,7 @@ def _finding(state: FailureState, kind: str) -> Finding:
         step=state.done,
         evidence=pairs(
             ("cause", quote(cause, 2 * QUOTE) or "not in the event log"),
-            ("who pays", pays),
             ("steps done", where),
-            ("price", money.price_as_given(state.price_nano)),
-            ("billed", _billed(state) if kind == "billing" else None),
             ("restarted as", successor),
         ),
         notice=True,
@@ -128,8 +121,3 @@ def _finding(state: FailureState, kind: str) -> Finding:
 def _cause(state: FailureState, kind: str) -> str:
     first = (state.billing,) if kind == "billing" else ()
     return next((said.text for said in (*first, state.error, state.warning) if said and said.text), "")
-
-
-def _billed(state: FailureState) -> str | None:
-    spent = money.spent_so_far(money.dollars(state.price_nano), state.done, state.planned)
-    return None if spent is None else f"about {money.show(spent)}, {money.BY_STEPS}"
