@@ -114,9 +114,9 @@ _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
         "training_start", 6, total_steps=400), event("checkpoint_save", 20, step=160), TrainRow(400, ns(25), 0.5),
         EvalRow(160, ns(20), 0.711), event("job_complete", 33), job(
             "completed", 34, steps_completed=400, output_name="org/Base-8B-support_bot_v3", **_PLAN)], 34)),
-    (STOPPED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $19.44")], 99)),
-    (STOPPED, _judged(Refund(), [job("completed", 12, **_PLAN), _STOP, event("refund", 20, "Refunded $5.00")], 99)[1:]),
-    (STOPPED, _judged(Refund(), [_STOP, job("completed", 12, **_PLAN)], 24 * 60 + 30)),
+    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN), event("refund", 20, "Refunded $19.44")], 99)),
+    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN), event("refund", 20, "Refunded $5.00")], 99)[1:]),
+    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN)], 24 * 60 + 30)),
     *(
         (replace(ENDED, status=status), _judged(Failure(), [job(status, 9, steps_completed=172, **_PLAN), *log], 12))
         for status, log in (

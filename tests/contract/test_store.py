@@ -137,10 +137,10 @@ async def test_what_is_not_there_is_none_or_empty(store: Store) -> None:
             tx.meta("x"),
             *(tx.jobs(), tx.find_jobs("x"), tx.observations(JOB), tx.row_keys(JOB), tx.states(SUBJECT)),
             *(tx.alerts(AlertQuery()), tx.latest_alerts(SUBJECT), tx.unconsumed(), tx.transitions("x")),
-            *(tx.outbox(), tx.proposals()),
+            *(tx.outbox(), tx.proposals(), tx.log(JOB)),
         ]
 
-    assert await store.read(work) == [None] * 4 + [[]] * 11
+    assert await store.read(work) == [None] * 4 + [[]] * 12
 
 
 # --- observations ---
@@ -183,6 +183,12 @@ async def test_each_number_keeps_what_it_is_whatever_the_others_are(
     assert isinstance(found[1], EvalRow)
     assert repr({f: getattr(found[0], f) for f in numbers}) == repr(numbers)
     assert repr(found[1].loss) == repr(value)
+
+
+async def test_the_log_is_what_was_seen_of_a_job_beside_its_rows(store: Store) -> None:
+    await append(store, *ROWS)
+
+    assert await store.read(lambda tx: tx.log(JOB)) == [o for o in ROWS if isinstance(o, Snapshot | Event)]
 
 
 async def test_observations_after_a_number(store: Store) -> None:

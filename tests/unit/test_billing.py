@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stored import a_snapshot
-from watcher.domain.billing import Assumption, Bill, Figure, Meter, before_the_end, bill, if_cancelled, total
+from watcher.domain.billing import Assumption, Bill, Figure, Meter, Total, before_the_end, bill, if_cancelled, total
 from watcher.domain.observations import Status
 
 BY_STEPS, MINIMUM, KEPT, NOT_STARTED = Assumption
@@ -173,10 +173,10 @@ def test_only_a_price_from_before_the_end_is_surely_whole(status: Status, early:
 
 
 def test_a_total_is_of_what_is_known() -> None:
-    assert total([]) == NONE
-    assert total([about("1"), exactly("2"), unknown("plan not known")]) == about("3")
-    assert total([about("1", MINIMUM), about("2")]) == about("3", BY_STEPS, MINIMUM)
-    assert total([unknown("plan not known")]) == unknown("plan not known")
+    assert total([]) == Total(NONE, 0)
+    assert total([about("1"), exactly("2"), unknown("plan not known")]) == Total(about("3"), 1)
+    assert total([about("1", MINIMUM), about("2")]) == Total(about("3", BY_STEPS, MINIMUM), 0)
+    assert total([unknown("plan not known")]) == Total(NONE, 1)
 
 
 # --- promises ---

@@ -25,6 +25,7 @@ from watcher.cli import (
     running,
     silencing,
     simulating,
+    spending,
     starting,
 )
 from watcher.service.errors import ConfigError, SchemaTooNewError, StateInUseError, WatcherError
@@ -61,8 +62,8 @@ def _root(
     pass
 
 
-PARTS = (starting, running, looks, explaining, lists, acts, silencing, ending, routing, outbox, drilling, keeping,
-         replaying, simulating, demo)  # fmt: skip
+PARTS = (starting, running, looks, explaining, lists, spending, acts, silencing, ending, routing, outbox, drilling,
+         keeping, replaying, simulating, demo)  # fmt: skip
 for part in PARTS:
     part.register(app)
 

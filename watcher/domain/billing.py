@@ -12,7 +12,7 @@ So cancelling a job that would fail anyway costs what a failure would have retur
 unknown here, never a guess; where a figure rests on something that it does not say, the figure names that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -153,13 +153,20 @@ def if_cancelled(meter: Meter) -> Bill:
     return replace(found, spent=_assuming(NOTHING, Assumption.NOT_STARTED), saved=back, refund=back)
 
 
-def total(figures: Sequence[Figure]) -> Figure:
-    """The sum of those that are known, with everything it rests on; unknown where none is known."""
-    known = [figure for figure in figures if figure.dollars is not None]
-    if figures and not known:
-        return Figure(None, missing=figures[0].missing)
-    assumes = tuple(a for a in Assumption if any(a in figure.assumes for figure in known))
-    return Figure(sum((f.dollars for f in known if f.dollars is not None), Decimal(0)), assumes)
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum of the figures that are known, with all that it rests on, and how many are unknown."""
+
+    sum: Figure
+    unknown: int
+
+
+def total(figures: Iterable[Figure]) -> Total:
+    """Add up what is known; what is not is counted, never taken for nothing."""
+    found = list(figures)
+    known = [(figure.dollars, figure.assumes) for figure in found if figure.dollars is not None]
+    assumes = tuple(a for a in Assumption if any(a in assumed for _, assumed in known))
+    return Total(Figure(sum((dollars for dollars, _ in known), Decimal(0)), assumes), len(found) - len(known))
 
 
 def _going_on(meter: Meter) -> Bill:

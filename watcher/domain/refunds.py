@@ -37,9 +37,10 @@ class State(StrEnum):
     """How what was seen stands to what was expected."""
 
     NONE = "nothing due"
+    UNREAD = "log not read"
     EXPECTED = "not seen"
     OVERDUE = "overdue"
-    SEEN = "seen, not comparable"
+    SEEN = "seen, not compared"
     MATCHES = "as expected"
     DIFFERS = "not as expected"
     UNEXPECTED = "seen, none expected"
@@ -156,16 +157,20 @@ class Claim:
 
 
 def claim(
-    ledger: Ledger, now: datetime, *, overdue_after: timedelta = OVERDUE_AFTER, tolerance: float = TOLERANCE
+    ledger: Ledger,
+    now: datetime,
+    *,
+    overdue_after: timedelta = OVERDUE_AFTER,
+    tolerance: float = TOLERANCE,
+    read: bool = True,
 ) -> Claim:
-    """How a job's refund stands."""
+    """How a job's refund stands; `read` is false where its log was never looked at, so that nothing can be missing."""
     cause, expected, seen = _cause(ledger.meter), billing.bill(ledger.meter).refund, _total(ledger)
     since = {Cause.EARLY_STOP: ledger.stopped_at, Cause.RESTART: ledger.restarted_at}.get(cause) if cause else None
     since = since or (ledger.ended_at if cause else None)
     due = cause is not None and expected != billing.NOTHING
     if not ledger.credits:
-        overdue = due and _is_overdue(ledger, now, overdue_after)
-        state = State.OVERDUE if overdue else State.EXPECTED if due else State.NONE
+        state = _unseen(ledger, now, overdue_after, read=read) if due else State.NONE
     elif not due:
         state = State.UNEXPECTED
     else:
@@ -188,9 +193,11 @@ def awaited_since(ledger: Ledger) -> tuple[Cause, datetime] | None:
     return min(((cause, at) for cause, at in found.items() if at is not None), key=lambda pair: pair[1], default=None)
 
 
-def _is_overdue(ledger: Ledger, now: datetime, overdue_after: timedelta) -> bool:
+def _unseen(ledger: Ledger, now: datetime, overdue_after: timedelta, *, read: bool) -> State:
     since = awaited_since(ledger)
-    return since is not None and now - since[1] >= overdue_after
+    if not read:
+        return State.UNREAD
+    return State.OVERDUE if since is not None and now - since[1] >= overdue_after else State.EXPECTED
 
 
 def _cause(meter: Meter) -> Cause | None:

@@ -60,6 +60,16 @@ class BookState:
     decided: list[str] = field(default_factory=list)
     """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
 
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The job's speed over its newest rows, evaluations in between included."""
+        if not self.ticks:
+            return None
+        (first_step, first_ns), (last_step, last_ns) = self.ticks[0], self.ticks[-1]
+        if last_step <= first_step or not 0 < first_ns < last_ns:
+            return None
+        return (last_ns - first_ns) / 1e9 / (last_step - first_step)
+
 
 @dataclass(slots=True)
 class JobBook:
@@ -121,15 +131,6 @@ class JobBook:
         """The row and the event of one step come in either order."""
         if self.state.checkpoint_step is not None and self.state.checkpoint_step == self.state.best_eval_step:
             self.state.best_checkpoint = self.state.checkpoint_step
-
-    def _seconds_per_step(self) -> float | None:
-        """The job's speed over its newest rows, evaluations in between included."""
-        if not self.state.ticks:
-            return None
-        (first_step, first_ns), (last_step, last_ns) = self.state.ticks[0], self.state.ticks[-1]
-        if last_step <= first_step or not 0 < first_ns < last_ns:
-            return None
-        return (last_ns - first_ns) / 1e9 / (last_step - first_step)
 
     def note_event(self, event: Event) -> bool:
         """Remember an event; False when it was known."""
@@ -193,7 +194,7 @@ class JobBook:
             cancel_mode=self.selection.policy.mode.value,
             vetoed=self.record.keep,
             running=not job.status.terminal and not self.record.gone,
-            seconds_per_step=self._seconds_per_step(),
+            seconds_per_step=state.seconds_per_step,
             fresh_at=state.pace.new_row_at,
             best_checkpoint=state.best_checkpoint,
             link=link.format(job_id=self.key.job_id) if link else "",

@@ -123,6 +123,9 @@ class Reads(Protocol):
     def observations(self, key: JobKey, *, after_seq: int = 0) -> list[tuple[int, Observation]]:
         """In order of arrival, without rows of superseded attempts."""
 
+    def log(self, key: JobKey) -> list[Observation]:
+        """Snapshots and events only, in order of arrival."""
+
     def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
         """(kind, step, at_ns) of rows with step >= from_step, superseded ones too; kind is `train` or `eval`."""
 

@@ -20,7 +20,7 @@ from watcher.service.records import (
 from watcher.store import rows, schema
 from watcher.store.proposals import ProposalReads
 from watcher.store.pruning import PruningReads
-from watcher.store.series import from_row
+from watcher.store.series import LOGGED, from_row
 from watcher.store.telling import TellingReads
 from watcher.store.values import load, micros, moment_or_none
 
@@ -38,6 +38,7 @@ _OBSERVATIONS = (
     .where(_obs.job == bindparam("job"), _obs.seq > bindparam("after"), _obs.superseded.is_(False))
     .order_by(_obs.seq)
 )
+_LOG = _OBSERVATIONS.where(_obs.kind.in_(LOGGED))
 _ROW_KEYS = (
     select(_obs.kind, _obs.step, _obs.at_ns)
     .where(_obs.job == bindparam("job"), _obs.step >= bindparam("from_step"))
@@ -113,6 +114,12 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
         if job is None:
             return []
         return [from_row(row) for row in self._run(_OBSERVATIONS, {"job": job, "after": after_seq})]
+
+    def log(self, key: JobKey) -> list[Observation]:
+        job = self._job_number(key)
+        if job is None:
+            return []
+        return [from_row(row)[1] for row in self._run(_LOG, {"job": job, "after": 0})]
 
     def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
         """Ordered by step."""

@@ -24,6 +24,8 @@ from watcher.store.values import pack, unpack
 
 TRAIN = "train"
 EVAL = "eval"
+LOGGED = ("snapshot", "event")
+"""What is seen of a job beside its rows."""
 _KINDS: dict[str, type[Observation]] = {
     "snapshot": Snapshot,
     "event": Event,
