@@ -86,6 +86,7 @@ def _evals(*losses: float) -> list[EvalRow]:
 
 _DIVERGING = [*falling(140), *[1.5 + 0.4 * i for i in range(12)], *[6.0] * 120]
 _STOP = event("early_stopped", 10, "", step=240, best_step=160, best_metric=0.711, total_steps=400)
+_STOPPED = [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN)]
 _SWEEPS = {word: [SweepOutcome(at=at(i), reason=word, detail="said") for i in range(3)] for word in ("auth", "server")}
 
 _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
@@ -114,9 +115,9 @@ _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
         "training_start", 6, total_steps=400), event("checkpoint_save", 20, step=160), TrainRow(400, ns(25), 0.5),
         EvalRow(160, ns(20), 0.711), event("job_complete", 33), job(
             "completed", 34, steps_completed=400, output_name="org/Base-8B-support_bot_v3", **_PLAN)], 34)),
-    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN), event("refund", 20, "Refunded $19.44")], 99)),
-    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN), event("refund", 20, "Refunded $5.00")], 99)[1:]),
-    (STOPPED, _judged(Refund(), [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN)], 24 * 60 + 30)),
+    (STOPPED, _judged(Refund(), [*_STOPPED, event("refund", 20, "Refunded $19.44")], 99)),
+    (STOPPED, _judged(Refund(), [*_STOPPED, event("refund", 20, "Refunded $5.00")], 99)[1:]),
+    (STOPPED, _judged(Refund(), [*_STOPPED], 24 * 60 + 30)),
     *(
         (replace(ENDED, status=status), _judged(Failure(), [job(status, 9, steps_completed=172, **_PLAN), *log], 12))
         for status, log in (

@@ -121,6 +121,7 @@ def completed(*losses: float | None, **fields: Any) -> dict[str, str]:
 
 
 WITH = "with patience 2, min_delta 0, warm-up 1, the documented defaults, it would have halted at step"
+LEAST = "if the $4.00 minimum does not apply to jobs that end early"
 HALTED = (0.61, 0.50, 0.45, 0.4213, 0.4301, 0.4388)
 
 
@@ -133,14 +134,14 @@ HALTED = (0.61, 0.50, 0.45, 0.4213, 0.4301, 0.4388)
                      "every step costs the same; but a better eval came later: 0.4 at step 96, 0.0213 lower",
                      id="and what would have been lost"),
         pytest.param((0.5, math.nan, 0.6), {}, f"{WITH} 24 of 120 and shipped step 12; 96 steps saved; about $8.00, if "
-                     "every step costs the same", id="by a loss that was not finite"),
+                     f"every step costs the same and {LEAST}", id="by a loss that was not finite"),
         pytest.param(HALTED, {"total_steps": None, "total_price_nano": None}, f"{WITH} 72 (plan unknown) and shipped "
                      "step 48; steps saved unknown", id="an unknown plan and price stay unknown"),
         pytest.param((0.6, 0.5, 0.4, 0.3), {}, None, id="it would not have fired"),
         pytest.param((0.5, 0.6, 0.7), {"n_evals": 3}, None, id="the service would not have taken it"),
         pytest.param((0.5, 0.6, 0.7), {"n_evals": None}, None, id="nor as far as is known"),
         pytest.param((0.5, 0.6, 0.7, 0.8), {"n_evals": None}, f"{WITH} 36 of 120 and shipped step 12; 84 steps saved; "
-                     "about $7.00, if every step costs the same", id="four evaluations are enough"),
+                     f"about $7.00, if every step costs the same and {LEAST}", id="four evaluations are enough"),
         pytest.param(HALTED, {"early_stopped": True}, None, id="it was stopped early, which early_stop explains"),
     ],
 )  # fmt: skip

@@ -42,7 +42,6 @@ def test_the_documented_example_is_explained() -> None:
         "evals that used up patience": "0.4301 at step 60, 0.4388 at step 72",
         "settings": "consistent with patience 2, min_delta 0, warm-up 1, the documented defaults; the API does not "
         "tell them",
-        "unused steps worth": "about $3.94, if every step costs the same",
     }
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain import money
+from watcher.domain import billing, money, moneywords
+from watcher.domain.billing import Meter
 from watcher.domain.early_stop_check import Would, would
 from watcher.domain.early_stopping import DOCUMENTED, Course, Evaluation, show
 from watcher.domain.event_log import earliest, highest
@@ -174,10 +175,13 @@ def _outcome(state: CompletionState, found: Would) -> str:
     halt = found.halt.step
     done = steps(halt, state.planned)
     unused = max(0, state.planned - halt) if state.planned else None
-    worth = money.unused(money.dollars(state.price_nano), halt, state.planned)
+    as_halted = Meter(
+        status=Status.COMPLETED, early_stopped=True, price_nano=state.price_nano, done=halt, planned=state.planned
+    )
+    worth = billing.bill(as_halted).saved
     words = [f"would have halted at step {done} and shipped step {found.ships}"]
     words += [f"{unused} steps saved" if unused is not None else "steps saved unknown"]
-    words += [f"about {money.show(worth)}, {money.BY_STEPS}"] if worth else []
+    words += [moneywords.told(worth)] if worth.dollars else []
     if found.better is not None:
         by = f", {number(found.lost)} lower" if found.lost else ""
         words += [f"but a better eval came later: {show(found.better)}{by}"]

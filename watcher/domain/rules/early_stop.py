@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain import money
 from watcher.domain.early_stop_causes import Cause, Explanation, Stop, explain, lower_seen
 from watcher.domain.early_stop_check import left
 from watcher.domain.early_stopping import EarlyStopping, Evaluation, lowest, show, show_all
@@ -39,7 +38,6 @@ class EarlyStopState:
     planned: int | None = None
     n_evals: int | None = None
     evals_done: int | None = None
-    price_nano: int | None = None
     one_left: Finding | None = None
 
 
@@ -142,7 +140,6 @@ def _take_snapshot(state: EarlyStopState, snapshot: Snapshot) -> None:
     state.planned = snapshot.total_steps or state.planned
     state.n_evals = snapshot.n_evals or state.n_evals
     state.evals_done = highest(state.evals_done, snapshot.evals_completed)
-    state.price_nano = snapshot.total_price_nano or state.price_nano
     if snapshot.early_stopped:
         state.flagged = True
         state.since = earliest(state.since, snapshot.at)
@@ -177,7 +174,6 @@ def _finding(state: EarlyStopState, configured: EarlyStopping | None) -> Finding
         )
     )
     where = steps(halt, state.planned)
-    back = money.unused(money.dollars(state.price_nano), halt, state.planned)
     best = f"{number(state.best_metric)} at step {state.best_step}" if state.best_metric is not None else "none"
     return Finding(
         kind="stopped" if state.best_metric is not None else "no_best",
@@ -191,7 +187,6 @@ def _finding(state: EarlyStopState, configured: EarlyStopping | None) -> Finding
             ("evals that used up patience", show_all(why.used) or None),
             ("lowest eval seen", lower_seen(why, state.evals)),
             ("settings", why.settings or None),
-            ("unused steps worth", f"about {money.show(back)}, {money.BY_STEPS}" if back is not None else None),
         ),
         notice=True,
     )
