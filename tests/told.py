@@ -86,7 +86,7 @@ def _evals(*losses: float) -> list[EvalRow]:
 
 _DIVERGING = [*falling(140), *[1.5 + 0.4 * i for i in range(12)], *[6.0] * 120]
 _STOP = event("early_stopped", 10, "", step=240, best_step=160, best_metric=0.711, total_steps=400)
-_STOPPED = [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN)]
+_STOPPED: list[Observation] = [job("running", 5, **_PLAN), _STOP, job("completed", 12, **_PLAN)]
 _SWEEPS = {word: [SweepOutcome(at=at(i), reason=word, detail="said") for i in range(3)] for word in ("auth", "server")}
 
 _FOUND: tuple[tuple[JobFacts | None, list[Alert]], ...] = (
