@@ -11,10 +11,9 @@ import httpx
 
 from tests.fakes import FakeClock
 from tests.stored import JOB, NOW, a_job
-from watcher.domain import codec
 from watcher.domain.alerts import Alert
 from watcher.domain.observations import TrainRow
-from watcher.service.book import BookState
+from watcher.service.book import BookState, packed
 from watcher.service.errors import StoreError
 from watcher.service.ports import Reads, Store, Writes
 from watcher.service.records import JobKey, JobRecord
@@ -105,4 +104,4 @@ def a_training_job(key: JobKey = JOB, losses: Iterable[float | None] = LOSSES, *
         row = TrainRow(step=10 * (i + 1), at_ns=int((NOW.timestamp() + i) * 1e9), loss=loss)
         state.pace.take(row, NOW)
         state.last_loss = loss if loss is not None and math.isfinite(loss) else None
-    return a_job(key, feed=codec.encode(state), **changes)
+    return a_job(key, feed=packed(state), **changes)

@@ -17,11 +17,10 @@ from watcher.cli.demo.receiver import NotificationReceiver
 from watcher.cli.demo.report import report
 from watcher.cli.demo.screen import Facts, LiveScreen, PlainScreen, feed
 from watcher.cli.demo.story import Entry, Story
-from watcher.domain import codec
 from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.verdicts import Severity
-from watcher.service.book import BookState
+from watcher.service.book import BookState, packed
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
@@ -106,7 +105,7 @@ def a_running_job(**changes: Any) -> JobRecord:
     state = BookState()
     state.pace.take(TrainRow(step=40, at_ns=10**9, loss=1.0), NOW)
     snapshot = a_snapshot(suffix="first", total_steps=100, total_price_nano=10_000_000_000)
-    return replace(a_job(snapshot=snapshot, feed=codec.encode(state), health="diverging"), **changes)
+    return replace(a_job(snapshot=snapshot, feed=packed(state), health="diverging"), **changes)
 
 
 def ended(record: JobRecord, status: Status) -> JobRecord:

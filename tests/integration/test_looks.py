@@ -11,12 +11,11 @@ import pytest
 
 from tests.stored import NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
 from watcher.cli.main import main
-from watcher.domain import codec
 from watcher.domain.alerts import AlertState, Subject
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
-from watcher.service.book import BookState
+from watcher.service.book import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, JobRecord, ProposalState
 from watcher.store.sqlite import open_store
@@ -59,7 +58,7 @@ def a_running_job(name: str = "ft-1", suffix: str = "first", **changes: Any) -> 
         state.curve.add(row.loss)
         state.pace.take(row, NOW)
     snapshot = a_snapshot(name, suffix=suffix, total_steps=100, model="some/model", total_price_nano=4_000_000_000)
-    record = a_job(JobKey("main", name), snapshot=snapshot, feed=codec.encode(state), health="converging")
+    record = a_job(JobKey("main", name), snapshot=snapshot, feed=packed(state), health="converging")
     return replace(record, **changes)
 
 

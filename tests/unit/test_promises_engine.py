@@ -139,7 +139,7 @@ class Memory:
         self.states = [(s.rule, s.fingerprint, json.loads(json.dumps(s.state))) for s in states]
 
     def save_job(self, record: Any) -> None:
-        self.record = replace(record, feed=json.loads(json.dumps(record.feed)))
+        self.record = replace(record)
 
     def append(self, _key: JobKey, first: int, observations: Sequence[Any]) -> None:
         self.observations += enumerate(observations, first)

@@ -23,9 +23,9 @@ from watcher.cli.common import (
 )
 from watcher.cli.naming import ExactArgument, exact
 from watcher.clock import SystemClock
-from watcher.domain import codec, money
+from watcher.domain import money
 from watcher.domain.phrasing import steps
-from watcher.service.book import BookState
+from watcher.service.book import unpacked
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 from watcher.service.manual import known_answer
 from watcher.service.records import Checkpoint, JobDetail, JobRecord
@@ -161,7 +161,7 @@ async def _delete(account: Account, job_id: str, *, force: bool) -> str:
 
 
 def _saved(record: JobRecord) -> int | None:
-    return codec.decode(BookState, record.feed).checkpoint_step if record.feed is not None else None
+    return unpacked(record).checkpoint_step
 
 
 def _what(view: Json) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -205,6 +206,20 @@ class JobBook:
         )
 
 
+def packed(state: BookState) -> str:
+    """The state as a record keeps it."""
+    return json.dumps(codec.encode(state), separators=(",", ":"))
+
+
+def unpacked(record: JobRecord) -> BookState:
+    """The state that a record keeps; a new one where it keeps none.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not what `packed` makes.
+    """
+    return codec.decode(BookState, json.loads(record.feed)) if record.feed is not None else BookState()
+
+
 def row_key(row: Row) -> RowKey:
     """What makes a row the same row."""
     return ("train" if isinstance(row, TrainRow) else "eval", row.step, row.at_ns)
@@ -265,8 +280,7 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
     book = JobBook(stored.record, selection, fold, proposal=stored.proposal, saved_at=now)
     book.record.selection = selection.name
-    if stored.record.feed is not None:
-        book.state = codec.decode(BookState, stored.record.feed)
+    book.state = unpacked(stored.record)
     book.fresh_contact = not book.state.contacted
     told = fold.adopt(stored.alerts, now)
     fold.hold(book.state.held)

@@ -1,15 +1,13 @@
 """Digests into the outbox: each once when it is due, whatever restarts, pauses and steps of the clock come between."""
 
 from collections.abc import Callable, Container, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from watcher.domain import codec, eta
+from watcher.domain import codec
 from watcher.domain.alerts import Alert
 from watcher.domain.compose import message_key
-from watcher.domain.curve import sparkline
 from watcher.domain.digest import AutoCancel, Digest, DigestJob, DigestKind, Standing, compose_digest
 from watcher.domain.observations import finite
-from watcher.service.book import SPARKLINE_WIDTH, BookState
 from watcher.service.ports import Clock, Receivers, Store, Writes
 from watcher.service.records import (
     MANUAL,
@@ -20,6 +18,7 @@ from watcher.service.records import (
     NewEffect,
     ProposalState,
 )
+from watcher.service.shown import shown_of, time_left
 
 _ALL = 100_000
 
@@ -147,16 +146,12 @@ def _name(record: JobRecord) -> str:
 
 
 def _step(record: JobRecord) -> int | None:
-    step = _state(record).pace.train_step
+    step = shown_of(record).train_step
     return step if step is not None else record.snapshot.steps_completed
 
 
-def _state(record: JobRecord) -> BookState:
-    return codec.decode(BookState, record.feed) if record.feed is not None else BookState()
-
-
 def _job(record: JobRecord, now: datetime) -> DigestJob:
-    job, state = record.snapshot, _state(record)
+    job, shown = record.snapshot, shown_of(record)
     return DigestJob(
         name=_name(record),
         status=job.status,
@@ -164,26 +159,9 @@ def _job(record: JobRecord, now: datetime) -> DigestJob:
         health=record.health,
         step=_step(record),
         planned=job.total_steps,
-        left=_left(record, state, now),
-        loss=finite(state.last_loss),
-        best_eval=finite(state.best_eval),
-        sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
+        left=time_left(record, shown, now),
+        loss=finite(shown.loss),
+        best_eval=finite(shown.best_eval),
+        sparkline=shown.sparkline,
         price_nano=job.total_price_nano,
     )
-
-
-def _left(record: JobRecord, state: BookState, now: datetime) -> timedelta | None:
-    """By the job's own pace over its newest rows, else as the API estimates it."""
-    job = record.snapshot
-    by_steps = None
-    if state.ticks:
-        (first_step, first_ns), (last_step, last_ns) = state.ticks[0], state.ticks[-1]
-        by_steps = eta.left_by_steps(
-            first_step=first_step,
-            first_ns=first_ns,
-            last_step=last_step,
-            last_ns=last_ns,
-            planned=job.total_steps,
-            now=now,
-        )
-    return by_steps if by_steps is not None else eta.left_by_api(job.eta_seconds, job.started_at, now)

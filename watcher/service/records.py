@@ -69,7 +69,9 @@ class JobKey:
 
 @dataclass(slots=True, kw_only=True)
 class JobRecord:
-    """What is kept of a job beside its observations, states and alerts. JSON fields are what `codec.encode` gives.
+    """What is kept of a job beside its observations, states and alerts.
+
+    `feed` is the state of its book as text (see `service/book.py`): listings read many jobs and few of those.
 
     `last_seq` is the number of its newest observation, `saved_seq` the number up to which the saved rule states have
     folded. `closed` is set when a terminal job's late events are in (or it was silent from the start): it is not
@@ -90,7 +92,7 @@ class JobRecord:
     health: str = "waiting"
     last_seq: int = 0
     saved_seq: int = 0
-    feed: Any = None
+    feed: str | None = None
     detail_at: datetime | None = None
     updated_at: datetime | None = None
     successor: str | None = None

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watcher.domain import codec
 from watcher.domain.alerts import Alert
-from watcher.domain.curve import sparkline
-from watcher.service.book import SPARKLINE_WIDTH, BookState
 from watcher.service.introduce import IDENTITY, identities
 from watcher.service.ports import Reads
 from watcher.service.records import Ack, AlertQuery, JobRecord, Proposal
+from watcher.service.shown import shown_of
 
 Json = dict[str, Any]
 NO_ACKS: Mapping[str, Ack] = {}
@@ -27,8 +25,8 @@ def job_views(reads: Reads, accounts: Sequence[str] | None = None, *, known: int
 def job_view(record: JobRecord, alerts: Iterable[Alert], acks: Mapping[str, Ack] = NO_ACKS) -> Json:
     """One job. `step` is the newest step seen in metrics, else what the API counts; `loss` the newest finite one."""
     job = record.snapshot
-    state = codec.decode(BookState, record.feed) if record.feed is not None else BookState()
-    step = state.pace.train_step if state.pace.train_step is not None else job.steps_completed
+    shown = shown_of(record)
+    step = shown.train_step if shown.train_step is not None else job.steps_completed
     return {
         "id": record.key.job_id,
         "account": record.key.account,
@@ -42,10 +40,10 @@ def job_view(record: JobRecord, alerts: Iterable[Alert], acks: Mapping[str, Ack]
         "model": job.model,
         "suffix": job.suffix,
         "output_name": job.output_name,
-        "loss": state.last_loss,
-        "best_eval": state.best_eval,
-        "best_eval_step": state.best_eval_step,
-        "sparkline": sparkline(state.curve.values(), SPARKLINE_WIDTH),
+        "loss": shown.loss,
+        "best_eval": shown.best_eval,
+        "best_eval_step": shown.best_eval_step,
+        "sparkline": shown.sparkline,
         "price_nano": job.total_price_nano,
         "created_at": iso(job.created_at),
         "first_seen_at": iso(record.first_seen_at),

@@ -12,7 +12,7 @@ from watcher.domain.feed import Arrival, arrival_order, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
 from watcher.domain.verdicts import Unknown
-from watcher.service.book import JobBook, row_key, rows_of
+from watcher.service.book import JobBook, packed, row_key, rows_of
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
 from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
@@ -248,7 +248,7 @@ class Visit:
         self._saves = self._saves_states()
         saved = replace(record, last_seq=record.last_seq + len(self.observations), updated_at=self.now)
         book.state.held = book.fold.held()
-        saved.feed = codec.encode(book.state)
+        saved.feed = packed(book.state)
         if self._saves:
             saved.saved_seq = saved.last_seq
             tx.save_states(

@@ -1,5 +1,6 @@
 """Jobs, alerts, transitions, effects and proposals as rows of their tables, and back."""
 
+import functools
 from datetime import timedelta
 from typing import Any
 
@@ -44,7 +45,7 @@ def job_to_row(record: JobRecord) -> dict[str, Any]:
         "health": record.health,
         "last_seq": record.last_seq,
         "saved_seq": record.saved_seq,
-        "feed": dump(record.feed),
+        "feed": record.feed,
         "detail_at": micros_or_none(record.detail_at),
         "updated_at": micros_or_none(record.updated_at),
         "successor": record.successor,
@@ -56,8 +57,8 @@ def job_from_row(row: AnyRow) -> JobRecord:
     return JobRecord(
         key=JobKey(row.account, row.job_id),
         selection=row.selection,
-        snapshot=unpack(Snapshot, row.snapshot),
-        listed=None if row.listed is None else unpack(Snapshot, row.listed),
+        snapshot=_snapshot(row.snapshot),
+        listed=None if row.listed is None else _snapshot(row.listed),
         first_seen_at=moment(row.first_seen_at),
         first_running_at=moment_or_none(row.first_running_at),
         ended_at=moment_or_none(row.ended_at),
@@ -68,11 +69,17 @@ def job_from_row(row: AnyRow) -> JobRecord:
         health=row.health,
         last_seq=row.last_seq,
         saved_seq=row.saved_seq,
-        feed=load(row.feed),
+        feed=row.feed,
         detail_at=moment_or_none(row.detail_at),
         updated_at=moment_or_none(row.updated_at),
         successor=row.successor,
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _snapshot(text: str) -> Snapshot:
+    """Of a listing's jobs, few change between two looks at it."""
+    return unpack(Snapshot, text)
 
 
 def alert_to_row(alert: Alert) -> dict[str, Any]:

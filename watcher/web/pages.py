@@ -12,10 +12,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from watcher.domain import codec
 from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.phrasing import clock, number, steps
-from watcher.service.book import BookState
+from watcher.service.book import unpacked
 from watcher.service.ports import Clock, Reads, Store
 from watcher.service.records import Ack, AlertQuery, JobKey, JobRecord
 from watcher.service.status import alert_view, job_view, proposal_view, status_view
@@ -153,7 +152,7 @@ def _alert(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: dict[Jo
 def _whole(reads: Reads, record: JobRecord, now: datetime) -> Json:
     key = record.key
     # The list makes do with the line of the messages; here there is room for all that is kept of the curve.
-    curve = codec.decode(BookState, record.feed).curve.values() if record.feed is not None else []
+    curve = unpacked(record).curve.values()
     finite = [value for value in curve if value is not None and math.isfinite(value)]
     alerts, acks = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id)), reads.acks()
     return {
