@@ -50,11 +50,11 @@ def test_a_job_is_shown_whole(seen: World) -> None:
     assert shown.code == 0
     for words in (
         seen.id_of("half"),
-        "status      running",
-        "step        23/40 (57 %)",
-        "price       $",
+        "status        running",
+        "step          23/40 (57 %)",
+        "price         $",
         "as the API gives it",
-        f"link        https://api.together.ai/fine-tuning/{seen.id_of('half')}",
+        f"link          https://api.together.ai/fine-tuning/{seen.id_of('half')}",
         "train loss",
         "eval loss",
         "learning rate",
@@ -206,7 +206,8 @@ def test_cancel_says_what_it_means_and_asks(seen: World) -> None:
     assert (refused.code, silent.code) == (1, 1)
     for words in ("(half)", "running, step 23 of 40", "stay billed", "can't be resumed", f"{seen.id_of('half')}:20"):
         assert words in refused.err
-    assert "of which about $" in refused.err
+    assert "spent so far: about $2.30 of $4.00, if every step costs the same" in refused.err
+    assert "had it failed by itself, nothing would be billed" in refused.err
     assert posts(seen) == []
 
 

@@ -14,9 +14,8 @@ import pytest
 from tests.commands import run
 from tests.stored import NOW, a_job, a_proposal, a_snapshot, at
 from watcher.clock import SystemClock
-from watcher.domain import codec
 from watcher.domain.observations import Event, Observation, Status, TrainRow
-from watcher.service.book import BookState
+from watcher.service.book import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import MANUAL, JobKey, JobRecord, ProposalState
 from watcher.store.sqlite import open_store
@@ -48,7 +47,7 @@ def a_course(name: str, status: Status, step: int | None, **changes: Any) -> tup
             state.ticks.append((n, row.at_ns))
     ended = {"ended_at": at(10), "closed": True} if status.terminal else {}
     key = JobKey(changes.pop("account", "main"), name)
-    record = a_job(key, snapshot=snapshot, feed=codec.encode(state), **{**ended, **changes})
+    record = a_job(key, snapshot=snapshot, feed=packed(state), **{**ended, **changes})
     return record, [] if record.silent else [running, *log, snapshot]
 
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from watcher.domain.billing import Meter
 from watcher.domain.digest import MOST, AutoCancel, Digest, DigestJob, DigestKind, Standing, compose_digest
 from watcher.domain.observations import Status
 from watcher.notify.formats import text
@@ -70,11 +71,21 @@ def test_a_running_job_shows_progress_time_left_and_curve() -> None:
 
 
 def test_a_daily_one_tells_outcomes_prices_and_what_was_saved() -> None:
-    done = DigestJob(name="old", status=Status.COMPLETED, raw_status="completed", price_nano=9_840_000_000)
+    done = DigestJob(
+        name="old",
+        status=Status.COMPLETED,
+        raw_status="completed",
+        meter=Meter(status=Status.COMPLETED, price_nano=9_840_000_000),
+    )
+    lost = Meter(status=Status.CANCELLED, price_nano=9_840_000_000, done=50, planned=100)
+    unpriced = Meter(status=Status.CANCELLED, done=40, planned=100)
     standing = Standing(
         since=NOW - timedelta(days=1),
         ended=[done],
-        cancels=[AutoCancel(name="lost", rule="divergence", step=40, planned=100)],
+        cancels=[
+            AutoCancel(name="lost", rule="divergence", meter=lost),
+            AutoCancel(name="new", rule="nan_loss", meter=unpriced),
+        ],
         dead_letters=2,
     )
 
@@ -83,10 +94,14 @@ def test_a_daily_one_tells_outcomes_prices_and_what_was_saved() -> None:
     assert message is not None
     assert message.title == "1 ended, 0 firing, 0 running"
     assert dict(message.facts) == {
-        "auto-cancels": "1, 60 steps saved",
+        "auto-cancels": "2, 110 steps saved, about $4.92, if every step costs the same; 1 unknown in dollars",
         "dead letters": "2, see watcher outbox list",
     }
     assert [(item.title, item.what) for item in message.items] == [
-        ("lost: auto-cancelled (divergence)", "cancelled at step 40 of 100, 60 steps saved"),
+        (
+            "lost: auto-cancelled (divergence)",
+            "cancelled at step 50 of 100, 50 steps saved, about $4.92, if every step costs the same",
+        ),
+        ("new: auto-cancelled (nan_loss)", "cancelled at step 40 of 100, 60 steps saved, 1 unknown in dollars"),
         ("old: completed", "price $9.84 as the API gives it"),
     ]

@@ -14,6 +14,7 @@ RUNNING = meter(Status.RUNNING, seconds_per_step=60.0)
 EARLY = meter(Status.COMPLETED, early_stopped=True)
 SAME = "if every step costs the same"
 LESS = f"{SAME} and if the $4.00 minimum does not apply to jobs that end early"
+QUEUED = "nothing stays billed, if a job that has not started costs nothing"
 FREE = "had it failed by itself, nothing would be billed"
 
 
@@ -57,8 +58,14 @@ FREE = "had it failed by itself, nothing would be billed"
             id="cancel requested",
         ),
         pytest.param(meter(Status.UPLOADING), {"spent so far": f"about $5.90 of $9.84, {SAME}"}, id="uploading"),
-        pytest.param(meter(Status.QUEUED, done=None), {"price": "$9.84 as the API gives it"}, id="queued"),
-        pytest.param(meter(Status.PENDING, done=None, price_nano=None), {"price": "unknown"}, id="not priced yet"),
+        pytest.param(
+            meter(Status.QUEUED, done=None), {"price": "$9.84 as the API gives it", "if cancelled": QUEUED}, id="queued"
+        ),
+        pytest.param(
+            meter(Status.PENDING, done=None, price_nano=None),
+            {"price": "unknown", "if cancelled": QUEUED},
+            id="not priced yet",
+        ),
         pytest.param(meter(Status.COMPLETED), {"price": "$9.84 as the API gives it"}, id="completed"),
         pytest.param(
             EARLY,
@@ -125,7 +132,7 @@ def test_what_a_cancel_saved(of: Meter, sentence: str) -> None:
 def test_a_cancel_in_the_queue_should_cost_nothing() -> None:
     queued = meter(Status.QUEUED, done=None)
 
-    assert moneywords.if_cancelled(queued) == "nothing stays billed, if a job that has not started costs nothing"
+    assert moneywords.if_cancelled(queued) == QUEUED
 
 
 @given(METERS)

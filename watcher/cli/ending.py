@@ -23,12 +23,13 @@ from watcher.cli.common import (
 )
 from watcher.cli.naming import ExactArgument, exact
 from watcher.clock import SystemClock
-from watcher.domain import money
+from watcher.domain import money, moneywords
 from watcher.domain.phrasing import steps
-from watcher.service.book import unpacked
+from watcher.service.book import meter_of
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 from watcher.service.manual import known_answer
 from watcher.service.records import Checkpoint, JobDetail, JobRecord
+from watcher.service.shown import shown_of
 from watcher.service.status import Json, job_view
 from watcher.settings import Account, Settings
 
@@ -60,7 +61,7 @@ def cancel(
         record = store.read_now(lambda reads: exact(reads, job))
         answer = store.read_now(lambda reads: known_answer(reads, record))
     view = job_view(record, ())
-    _say(*_what(view), *(_meaning(view, _saved(record)) if answer is None else ()))
+    _say(*_what(view), *(_meaning(record) if answer is None else ()))
     if answer is None and not yes and _typed("Cancel it? [y/N] ").lower() not in ("y", "yes"):
         typer.echo("nothing was done", err=True)
         return 1
@@ -160,10 +161,6 @@ async def _delete(account: Account, job_id: str, *, force: bool) -> str:
 # --- what is said before ---
 
 
-def _saved(record: JobRecord) -> int | None:
-    return unpacked(record).checkpoint_step
-
-
 def _what(view: Json) -> list[str]:
     where = steps(view["step"], view["total_steps"])
     named = f" ({view['suffix']})" if view["suffix"] else ""
@@ -174,12 +171,14 @@ def _what(view: Json) -> list[str]:
     ]
 
 
-def _meaning(view: Json, saved: int | None) -> list[str]:
-    spent = money.spent_so_far(money.dollars(view["price_nano"]), view["step"], view["total_steps"])
-    so_far = f", of which about {money.show(spent)} are spent {money.BY_STEPS}" if spent is not None else ""
-    checkpoint = f"the last saved one, {view['id']}:{saved}" if saved else "but none is saved yet"
+def _meaning(record: JobRecord) -> list[str]:
+    shown = shown_of(record)
+    meter, saved = meter_of(record, shown), shown.checkpoint_step
+    told = dict(moneywords.rows(meter, cancels=True))
+    checkpoint = f"the last saved one, {record.key.job_id}:{saved}" if saved else "but none is saved yet"
     return [
-        f"price {money.price_as_given(view['price_nano'])}{so_far}",
+        f"price {money.price_as_given(meter.price_nano)}",
+        *(f"{label}: {told[label]}" for label in ("spent so far", "if cancelled") if label in told),
         "Completed steps stay billed. A cancelled job can't be resumed.",
         f"A new one can only start from a checkpoint (from_checkpoint): {checkpoint}.",
     ]

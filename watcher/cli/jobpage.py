@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from watcher.cli import drawing, tables
+from watcher.cli import drawing, spending, tables
 from watcher.domain import money
 from watcher.domain.phrasing import span
+from watcher.domain.refunds import State
 
 Json = dict[str, Any]
 
@@ -19,8 +20,6 @@ _CURVES = {
     "learning_rate": "learning rate",
     "grad_norm": "grad norm",
 }
-_PAID_OTHERWISE = ("completed", "error", "user_error")
-"""A completed job is paid in full, a failed one is refunded."""
 
 
 def page(job: Json) -> list[RenderableType]:
@@ -53,7 +52,9 @@ def _facts(job: Json) -> Table:
             "time left": time_left(job["eta"]),
             "loss": drawing.loss(job),
             "best eval": _best(job),
-            "price": _price(job),
+            "price": money.price_as_given(job["price_nano"]) if job["price_nano"] else None,
+            **dict(job["money"]["rows"]),
+            "refund": _refund(job["money"]["refund"]),
             "output": job["output_name"],
             "created": tables.moment(job["created_at"]),
             "first seen": tables.moment(job["first_seen_at"]),
@@ -77,14 +78,9 @@ def _status(job: Json) -> str:
     return f"{word}, number {job['queue_depth']} in the queue" if job["queue_depth"] else word
 
 
-def _price(job: Json) -> str | None:
-    if not job["price_nano"]:
-        return None
-    price = money.price_as_given(job["price_nano"])
-    spent = money.spent_so_far(money.dollars(job["price_nano"]), job["step"], job["total_steps"])
-    if job["status"] in _PAID_OTHERWISE or spent is None:
-        return price
-    return f"{price}; about {money.show(spent)} for the steps done, {money.BY_STEPS}"
+def _refund(claim: Json) -> str | None:
+    """How a refund that is due or was seen stands to what was expected."""
+    return None if claim["state"] == State.NONE.value else spending.refund_words(claim)
 
 
 def _step(job: Json) -> str:

@@ -180,7 +180,7 @@ class _Page:
             "saved": self._more(job["saved"]),
             "by": _BY.get(job["saved_by"], ""),
             "refund": self._more(claim["expected"]),
-            "": _refund_words(claim),
+            "": refund_words(claim),
         }
 
     def refunds(self) -> Table:
@@ -200,7 +200,7 @@ class _Page:
                 tables.moment(claim["since"])[:_DAY],
                 self._amount(claim["expected"]),
                 _seen(claim),
-                Text(_said(claim)),
+                Text(said(claim)),
             )
         return table
 
@@ -246,7 +246,7 @@ class _Page:
         return self._amount(total) + (f" + {total['unknown']} unknown" if total["unknown"] else "")
 
 
-def _refund_words(claim: Json) -> str:
+def refund_words(claim: Json) -> str:
     """How the refund stands, in a word or two."""
     if claim["state"] == State.NONE.value:
         return ""
@@ -256,7 +256,7 @@ def _refund_words(claim: Json) -> str:
     return f"seen {_seen(claim)}, {claim['state']}" if compared else f"seen, {_seen(claim)}"
 
 
-def _said(claim: Json) -> str:
+def said(claim: Json) -> str:
     """How it stands, what the price did, and what the log says."""
     lowered = claim["price_lowered"]
     words = [_state(claim), f"total_price fell by {show(Decimal(lowered))}" if lowered else ""]

@@ -1,13 +1,14 @@
 """Digests: when one is due, and what it says. They tell how things stand, and wake nobody up."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from watcher.domain import money
+from watcher.domain import billing, moneywords
 from watcher.domain.alerts import Alert, TransitionReason
+from watcher.domain.billing import Bill, Meter
 from watcher.domain.eta import progress
 from watcher.domain.headlines import NAME_LIMIT, headline
 from watcher.domain.health import Health
@@ -75,7 +76,7 @@ class DigestJob:
     loss: float | None = None
     best_eval: float | None = None
     sparkline: str = ""
-    price_nano: int | None = None
+    meter: Meter = field(default_factory=Meter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +85,12 @@ class AutoCancel:
 
     name: str
     rule: str
-    step: int | None = None
-    planned: int | None = None
+    meter: Meter = field(default_factory=Meter)
 
     @property
-    def saved(self) -> int:
-        """Steps that were not done for it; none where the plan is not known."""
-        return max(0, self.planned - self.step) if self.planned and self.step is not None else 0
+    def bill(self) -> Bill:
+        """What it cost, and what was not run."""
+        return billing.bill(self.meter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,6 @@ def _progress(digest: Digest, standing: Standing, key: str, now: datetime) -> Me
 def _daily(digest: Digest, standing: Standing, key: str, now: datetime) -> Message:
     running = _worst_first(standing.running)
     firing = sorted(standing.firing, key=lambda named: -named[1].severity.rank)
-    saved = sum(cancel.saved for cancel in standing.cancels)
     counts = f"{len(standing.ended)} ended, {len(firing)} firing, {len(running)} running"
     return _message(
         digest,
@@ -141,7 +140,7 @@ def _daily(digest: Digest, standing: Standing, key: str, now: datetime) -> Messa
         what=f"Since {clock(standing.since)}: {_many(len(standing.ended), 'job')} ended. "
         f"Now {_many(len(firing), 'alert')} firing, {_many(len(running), 'job')} running.",
         facts=pairs(
-            ("auto-cancels", f"{len(standing.cancels)}, {_many(saved, 'step')} saved" if standing.cancels else None),
+            ("auto-cancels", _saved(standing.cancels) if standing.cancels else None),
             ("dead letters", f"{standing.dead_letters}, see watcher outbox list" if standing.dead_letters else None),
         ),
         items=(
@@ -194,21 +193,26 @@ def _of_running(job: DigestJob) -> Item:
 
 
 def _of_ended(job: DigestJob) -> Item:
-    price = money.dollars(job.price_nano)
-    spent = money.spent_so_far(price, job.step, job.planned) if job.status is Status.CANCELLED else None
     shown = [
         f"step {steps(job.step, job.planned)}" if job.step is not None else "",
         f"best eval loss {number(job.best_eval)}" if job.best_eval is not None else "",
-        f"price {money.price_as_given(job.price_nano)}",
-        f"spent about {money.show(spent)} {money.BY_STEPS}" if spent is not None else "",
+        *(f"{label} {value}" for label, value in moneywords.rows(job.meter)),
     ]
     return _item(f"{_name(job.name)}: {job.raw_status}", _list(*shown))
 
 
 def _of_cancel(cancel: AutoCancel) -> Item:
-    saved = f"{_many(cancel.saved, 'step')} saved" if cancel.saved else ""
-    at = f"cancelled at step {steps(cancel.step, cancel.planned)}" if cancel.step is not None else "cancelled"
-    return _item(f"{_name(cancel.name)}: auto-cancelled ({cancel.rule})", _list(at, saved))
+    done = cancel.meter.done
+    at = f"cancelled at step {steps(done, cancel.meter.planned)}" if done is not None else "cancelled"
+    return _item(f"{_name(cancel.name)}: auto-cancelled ({cancel.rule})", _list(at, _saved([cancel], counted=False)))
+
+
+def _saved(cancels: Sequence[AutoCancel], *, counted: bool = True) -> str:
+    """What was not run for cancels, in steps and dollars."""
+    bills = [cancel.bill for cancel in cancels]
+    unrun = sum(bill.steps_saved or 0 for bill in bills)
+    words = moneywords.added(billing.total(bill.saved for bill in bills))
+    return _list(str(len(cancels)) if counted else "", f"{_many(unrun, 'step')} saved" if unrun else "", words)
 
 
 def _of_alert(name: str, alert: Alert) -> Item:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from watcher.domain import billing
-from watcher.domain.billing import Assumption, Bill, Ending, Figure, Meter
+from watcher.domain.billing import Assumption, Bill, Ending, Figure, Meter, Total
 from watcher.domain.money import as_given, show
 from watcher.domain.observations import Status
 
@@ -13,7 +13,7 @@ FREE = "had it failed by itself, nothing would be billed"
 FULL_REFUND = "a failed job is refunded in full, completed steps too"
 STEPS_BILLED = "completed steps stay billed"
 
-_CANCELLABLE = (Status.RUNNING, Status.CANCEL_REQUESTED)
+_CANCELLABLE = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.CANCEL_REQUESTED)
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -43,6 +43,13 @@ def told(figure: Figure) -> str:
     return amount(figure) + resting_on(figure)
 
 
+def added(total: Total) -> str:
+    """A sum with what it rests on, and of how many jobs the amount is unknown: `about $7.38, if …; 2 unknown`."""
+    known = told(total.sum) if total.sum != billing.NOTHING else ""
+    unknown = f"{total.unknown} unknown in dollars" if total.unknown else ""
+    return "; ".join(part for part in (known, unknown) if part)
+
+
 def rows(meter: Meter, *, over: bool = False, cancels: bool = False) -> Rows:
     """(label, value) pairs for a message about a job.
 
@@ -54,10 +61,10 @@ def rows(meter: Meter, *, over: bool = False, cancels: bool = False) -> Rows:
     bill = billing.bill(meter)
     if meter.ending is not None:
         return _ended(meter, bill, cancels=cancels)
-    if meter.done is None:
-        return (("price", as_given(bill.price.dollars)),)
-    stake = (("at stake", at_stake(bill)),) if meter.status is Status.RUNNING and not over else ()
     cancel = (("if cancelled", if_cancelled(meter)),) if meter.status in _CANCELLABLE and cancels and not over else ()
+    if meter.done is None:
+        return (("price", as_given(bill.price.dollars)), *cancel)
+    stake = (("at stake", at_stake(bill)),) if meter.status is Status.RUNNING and not over else ()
     return (*stake, ("spent so far", spent_so_far(bill)), *cancel)
 
 
@@ -102,7 +109,8 @@ def _ended(meter: Meter, bill: Bill, *, cancels: bool) -> Rows:
         case Ending.COMPLETED:
             return (("price", as_given(bill.price.dollars)),)
         case Ending.FAILED:
-            refund = f"{told(bill.refund)}, the whole price" if bill.refund.dollars is not None else told(bill.refund)
+            whole = ", the whole price" if bill.refund.dollars is not None else ""
+            refund = f"{amount(bill.refund)}{whole}{resting_on(bill.refund)}"
             return (("billed", "nothing"), ("refund expected", refund))
         case Ending.DELETED:
             return (("price", as_given(bill.price.dollars)), ("billed", told(bill.spent)))

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 from watcher.domain import codec
 from watcher.domain.alerts import Alert, Subject, Transition
-from watcher.domain.billing import before_the_end
+from watcher.domain.billing import Meter, before_the_end
 from watcher.domain.cadence import Pace
 from watcher.domain.cancel_policy import Refusal
 from watcher.domain.curve import Curve, sparkline
@@ -60,6 +61,16 @@ class BookState:
     events: list[str] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
     """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
+
+    @property
+    def train_step(self) -> int | None:
+        """The newest step seen in metrics."""
+        return self.pace.train_step
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the service restarted the job under another id."""
+        return self.restarted_at is not None
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -175,6 +186,7 @@ class JobBook:
     def facts(self, link: str) -> JobFacts:
         """The job as it is now, for messages and pages."""
         job, state = self.snapshot, self.state
+        meter = meter_of(self.record, state)
         return JobFacts(
             account=self.key.account,
             job_id=self.key.job_id,
@@ -184,25 +196,25 @@ class JobBook:
             user_id=job.user_id or "",
             status=job.raw_status,
             health=self.record.health,
-            step=state.pace.train_step if state.pace.train_step is not None else job.steps_completed,
-            total_steps=job.total_steps,
+            step=meter.done,
+            total_steps=meter.planned,
             last_loss=state.last_loss,
             best_eval=state.best_eval,
             best_eval_step=state.best_eval_step,
-            price_nano=state.price_nano or job.total_price_nano,
+            price_nano=meter.price_nano,
             checkpoint_step=state.checkpoint_step,
             sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
             cancel_mode=self.selection.policy.mode.value,
             vetoed=self.record.keep,
             running=not job.status.terminal and not self.record.gone,
-            seconds_per_step=state.seconds_per_step,
+            seconds_per_step=meter.seconds_per_step,
             fresh_at=state.pace.new_row_at,
             best_checkpoint=state.best_checkpoint,
             link=link.format(job_id=self.key.job_id) if link else "",
             restarted_from=self.origin,
-            early_stopped=bool(job.early_stopped),
-            restarted=state.restarted_at is not None,
-            priced_late=state.price_nano is None and not before_the_end(job),
+            early_stopped=meter.early_stopped,
+            restarted=meter.restarted,
+            priced_late=meter.priced_late,
         )
 
 
@@ -218,6 +230,35 @@ def unpacked(record: JobRecord) -> BookState:
         ValueError, TypeError, KeyError: it is not what `packed` makes.
     """
     return codec.decode(BookState, json.loads(record.feed)) if record.feed is not None else BookState()
+
+
+class Metered(Protocol):
+    """What of a job's state its bill depends on."""
+
+    @property
+    def train_step(self) -> int | None: ...
+    @property
+    def price_nano(self) -> int | None: ...
+    @property
+    def seconds_per_step(self) -> float | None: ...
+    @property
+    def restarted(self) -> bool: ...
+
+
+def meter_of(record: JobRecord, state: Metered) -> Meter:
+    """What a job's bill is computed from, as far as its record tells."""
+    job = record.snapshot
+    return Meter(
+        status=job.status,
+        price_nano=state.price_nano or job.total_price_nano,
+        done=state.train_step if state.train_step is not None else job.steps_completed,
+        planned=job.total_steps,
+        seconds_per_step=state.seconds_per_step,
+        early_stopped=bool(job.early_stopped),
+        restarted=state.restarted,
+        gone=record.gone,
+        priced_late=state.price_nano is None and not before_the_end(job),
+    )
 
 
 def row_key(row: Row) -> RowKey:

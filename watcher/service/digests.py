@@ -8,6 +8,7 @@ from watcher.domain.alerts import Alert
 from watcher.domain.compose import message_key
 from watcher.domain.digest import AutoCancel, Digest, DigestJob, DigestKind, Standing, compose_digest
 from watcher.domain.observations import finite
+from watcher.service.book import meter_of
 from watcher.service.ports import Clock, Receivers, Store, Writes
 from watcher.service.records import (
     MANUAL,
@@ -129,9 +130,7 @@ def _cancels(tx: Writes, records: Sequence[JobRecord], since: datetime) -> list[
     known = {record.key: record for record in records}
     done = [p for p in tx.proposals(states=[ProposalState.CONFIRMED]) if p.mode != MANUAL and p.key in known]
     return [
-        AutoCancel(
-            name=_name(known[p.key]), rule=p.rule, step=_step(known[p.key]), planned=known[p.key].snapshot.total_steps
-        )
+        AutoCancel(name=_name(known[p.key]), rule=p.rule, meter=meter_of(known[p.key], shown_of(known[p.key])))
         for p in done
         if p.ended_at is not None and p.ended_at > since
     ]
@@ -145,23 +144,19 @@ def _name(record: JobRecord) -> str:
     return record.snapshot.suffix or record.key.job_id
 
 
-def _step(record: JobRecord) -> int | None:
-    step = shown_of(record).train_step
-    return step if step is not None else record.snapshot.steps_completed
-
-
 def _job(record: JobRecord, now: datetime) -> DigestJob:
     job, shown = record.snapshot, shown_of(record)
+    meter = meter_of(record, shown)
     return DigestJob(
         name=_name(record),
         status=job.status,
         raw_status=job.raw_status,
         health=record.health,
-        step=_step(record),
-        planned=job.total_steps,
+        step=meter.done,
+        planned=meter.planned,
         left=time_left(record, shown, now),
         loss=finite(shown.loss),
         best_eval=finite(shown.best_eval),
         sparkline=shown.sparkline,
-        price_nano=job.total_price_nano,
+        meter=meter,
     )

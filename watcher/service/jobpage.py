@@ -16,6 +16,7 @@ from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.feed import step_order
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, Status, TrainRow, finite
 from watcher.service.introduce import identities
+from watcher.service.money import money_view
 from watcher.service.ports import Reads
 from watcher.service.records import AlertQuery, Checkpoint, JobRecord
 from watcher.service.status import Json, iso, job_view, proposal_view
@@ -56,6 +57,7 @@ def page_view(
         "events": [event_view(e) for e in reversed(log[-NEWEST:])],
         "checkpoints": [checkpoint_view(c, key.job_id) for c in stored_checkpoints(record, log, rows)],
         "proposals": [proposal_view(p) for p in reads.proposals(key=key)],
+        "money": money_view(reads, record, now),
     }
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from watcher.domain import billing, codec, moneywords, refunds
+from watcher.domain import billing, moneywords, refunds
 from watcher.domain.billing import NOTHING, Bill, Ending, Figure, Meter
 from watcher.domain.observations import Observation
 from watcher.domain.refunds import Claim, Ledger, State
-from watcher.service.book import BookState
+from watcher.service.book import meter_of
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Reads
 from watcher.service.records import MANUAL, JobKey, JobRecord, Proposal, ProposalState
+from watcher.service.shown import shown_of
 from watcher.service.status import Json, iso
 
 WATCHER, HAND, EARLY_STOP, OTHERS = "watcher", "hand", "early_stop", "somebody_else"
@@ -64,23 +65,22 @@ def month_view(reads: Reads, now: datetime, *, month: datetime | None = None, ac
     }
 
 
-def ledger_of(record: JobRecord, state: BookState, log: Iterable[Observation]) -> Ledger:
+def ledger_of(record: JobRecord, log: Iterable[Observation]) -> Ledger:
     """The refunds of a job from what is stored of it; of a job that ended long ago only its record is."""
+    meter = meter_of(record, shown_of(record))
     ledger = Ledger()
     for observation in (*log, record.snapshot):
         ledger.take(observation)
-    job = record.snapshot
-    ledger.done = state.pace.train_step if state.pace.train_step is not None else job.steps_completed
+    ledger.done = meter.done
     # Snapshots from before the end are forgotten some day; the price that they gave is kept with the job.
-    ledger.price_nano = state.price_nano or ledger.price_nano
+    ledger.price_nano = ledger.price_nano if meter.priced_late else meter.price_nano
     ledger.ended_at = record.ended_at
     return ledger
 
 
 def _money(reads: Reads, record: JobRecord, now: datetime, cancels: Sequence[Proposal]) -> _JobMoney:
-    state = codec.decode(BookState, record.feed) if record.feed is not None else BookState()
-    ledger = ledger_of(record, state, reads.log(record.key))
-    meter = replace(ledger.meter, seconds_per_step=state.seconds_per_step, gone=record.gone)
+    ledger = ledger_of(record, reads.log(record.key))
+    meter = replace(ledger.meter, seconds_per_step=shown_of(record).seconds_per_step, gone=record.gone)
     bill = billing.bill(meter)
     claim = refunds.claim(ledger, now, read=not record.silent)
     return _JobMoney(record=record, meter=meter, bill=bill, claim=claim, saved_by=_saved_by(meter, bill, cancels))

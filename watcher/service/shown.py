@@ -28,6 +28,9 @@ class Shown:
     fresh_at: datetime | None = None
     ticks: tuple[tuple[int, int], tuple[int, int]] | None = None
     sparkline: str = ""
+    price_nano: int | None = None
+    seconds_per_step: float | None = None
+    restarted: bool = False
 
 
 class _Memory:
@@ -70,6 +73,9 @@ def _shown(state: BookState) -> Shown:
         fresh_at=state.pace.new_row_at,
         ticks=(state.ticks[0], state.ticks[-1]) if state.ticks else None,
         sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),
+        price_nano=state.price_nano,
+        seconds_per_step=state.seconds_per_step,
+        restarted=state.restarted,
     )
 
 
