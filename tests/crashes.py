@@ -32,6 +32,7 @@ from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Me
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
+from watcher.service.windows import RESTARTED, Windows
 from watcher.settings import load_settings
 from watcher.store.sqlite import SqliteStore, open_store
 
@@ -183,7 +184,8 @@ class Life:
         clock, quiet, receivers = world.clock, NoTelemetry(), WatchedReceivers(world, deaths)
         provider = WatchedProvider(world, deaths)
         self.faults = Faults(_SETTINGS.rules_on(SubjectKind.WATCHER), self.store, clock, quiet)
-        desk = CancelDesk(store=self.store, faults=self.faults, kill_switch=lambda: False)
+        self.windows = Windows(self.store, clock)
+        desk = CancelDesk(store=self.store, windows=self.windows, faults=self.faults, kill_switch=lambda: False)
         selection = Selection(name="all", rules=_SETTINGS.rules_for(_SETTINGS.jobs[0]), policy=policy)
         self.sweeper = Sweeper(
             config=AccountConfig(
@@ -202,7 +204,14 @@ class Life:
             telemetry=quiet,
         )
         sweepers = {ACCOUNT: self.sweeper}
-        performer = CancelPerformer(store=self.store, clock=clock, desk=desk, sweepers=sweepers.get, telemetry=quiet)
+        performer = CancelPerformer(
+            store=self.store,
+            clock=clock,
+            desk=desk,
+            windows=self.windows,
+            sweepers=sweepers.get,
+            telemetry=quiet,
+        )
         routing = Routing(routes=(Route(receivers=RECEIVERS),))
         self.router = Router(store=self.store, clock=clock, routing=routing, receivers=receivers)
         self.dispatcher = Dispatcher(
@@ -210,6 +219,7 @@ class Life:
             clock=clock,
             receivers=receivers,
             performer=performer,
+            windows=self.windows,
             provider_of={ACCOUNT: provider}.get,
             faults=self.faults,
             telemetry=quiet,
@@ -219,6 +229,7 @@ class Life:
     async def start(self) -> None:
         """As the daemon does."""
         await self.store.write(lambda tx: tx.release_claims())
+        await self.windows.restart(RESTARTED)
         await self.faults.begin()
         await self.sweeper.load()
 

@@ -18,7 +18,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from watcher.service.report import SweepReport
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
+from watcher.service.windows import RESTARTED, Windows
 from watcher.store.sqlite import open_store
 
 JOB = "ft-1"
@@ -54,6 +55,7 @@ SWEEP_EVERY = 30.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SOMEBODY = Person("ada", "command", "it is fine")
 ENFORCE = CancelPolicy(mode=CancelMode.ENFORCE)
+PROPOSE = CancelPolicy(mode=CancelMode.PROPOSE, veto_window=timedelta(minutes=5))
 
 
 def seconds(text: str) -> float:
@@ -113,7 +115,8 @@ def told(reason: TransitionReason, subject: str | None = None) -> What:
 CANCELLED, WOULD_CANCEL = told(TransitionReason.CANCELLED), told(TransitionReason.WOULD_CANCEL)
 REFUSED, WITHDRAWN = told(TransitionReason.CANCEL_REFUSED), told(TransitionReason.CANCEL_WITHDRAWN)
 OVERTAKEN, FAILED = told(TransitionReason.CANCEL_OVERTAKEN), told(TransitionReason.CANCEL_FAILED)
-VETOED = told(TransitionReason.CANCEL_VETOED)
+VETOED, APPROVED = told(TransitionReason.CANCEL_VETOED), told(TransitionReason.CANCEL_APPROVED)
+PROPOSED, FROZEN = told(TransitionReason.CANCEL_PROPOSED), told(TransitionReason.CANCEL_FROZEN)
 
 
 @dataclass(slots=True)
@@ -148,6 +151,7 @@ class Scene:
     store: FlakyStore = field(init=False)
     faults: Faults = field(init=False)
     desk: CancelDesk = field(init=False)
+    windows: Windows = field(init=False)
     sweeper: Sweeper = field(init=False)
     router: Router = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -175,7 +179,13 @@ class Scene:
         self.store = FlakyStore(open_store(self.directory / "watcher.db"))
         telemetry = NoTelemetry()
         self.faults = Faults((WatcherFault(),), self.store, self.clock, telemetry)
-        self.desk = CancelDesk(store=self.store, faults=self.faults, kill_switch=(self.directory / "no-cancel").exists)
+        self.windows = Windows(self.store, self.clock)
+        self.desk = CancelDesk(
+            store=self.store,
+            windows=self.windows,
+            faults=self.faults,
+            kill_switch=(self.directory / "no-cancel").exists,
+        )
         selection = Selection(name="all", rules=self.rules, policy=self.policy)
         self.sweeper = Sweeper(
             config=AccountConfig(
@@ -198,6 +208,7 @@ class Scene:
             store=self.store,
             clock=self.clock,
             desk=self.desk,
+            windows=self.windows,
             sweepers={"main": self.sweeper}.get,
             telemetry=telemetry,
         )
@@ -206,6 +217,7 @@ class Scene:
             clock=self.clock,
             receivers=self.receivers,
             performer=performer,
+            windows=self.windows,
             provider_of={"main": self.provider}.get,
             faults=self.faults,
             telemetry=telemetry,
@@ -217,7 +229,16 @@ class Scene:
         await self.store.aclose()
         self.start()
         await self.store.write(lambda tx: tx.release_claims())
+        await self.windows.restart(RESTARTED)
         await self.faults.begin()
+        await self.sweeper.load()
+
+    async def reload(self, policy: CancelPolicy) -> None:
+        """Another policy for the running process."""
+        self.policy = policy
+        selection = Selection(name="all", rules=self.rules, policy=policy)
+        async with self.sweeper.paused():
+            self.sweeper.adopt(replace(self.sweeper.config, select=lambda _job: selection), self.provider)
         await self.sweeper.load()
 
     async def sweep(self) -> None:

@@ -41,6 +41,7 @@ from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
+from watcher.service.windows import Windows
 from watcher.settings import Account, Settings
 from watcher.store.sqlite import SqliteStore, open_store
 
@@ -69,6 +70,7 @@ class App:
     retention: Retention
     manual: ManualCancel
     consent: Consent
+    windows: Windows
     faults: Faults
     telemetry: Telemetry
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,7 +132,8 @@ def build(
     store = open_store(database_path(settings, directory))
     wake = asyncio.Event()
     faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
-    desk = CancelDesk(store=store, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
+    windows = Windows(store, clock)
+    desk = CancelDesk(store=store, windows=windows, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
     committer = Committer(store, clock, wake.set)
     providers: dict[str, Provider] = {a.name: provider_of(a, clock, telemetry) for a in settings.accounts}
 
@@ -151,6 +154,7 @@ def build(
         store=store,
         clock=clock,
         desk=desk,
+        windows=windows,
         sweepers=sweepers.get,
         telemetry=telemetry,
         settle=settings.cancel.settle,
@@ -160,6 +164,7 @@ def build(
         clock=clock,
         receivers=receivers,
         performer=performer,
+        windows=windows,
         provider_of=providers.get,
         faults=faults,
         telemetry=telemetry,
@@ -188,6 +193,7 @@ def build(
         ),
         retention=Retention(store, clock, settings.retention.policy()),
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
+        windows=windows,
         consent=Consent(store=store, clock=clock, sweepers=sweepers.values, wake=wake.set),
         faults=faults,
         telemetry=telemetry,

@@ -56,22 +56,29 @@ async def test_a_round_is_announced_once_and_only_the_present_one(store: Store) 
 
 
 async def test_another_round_begins_once_and_is_not_announced(store: Store) -> None:
-    await add(store, a_proposal(**WINDOWED))
+    await add(store, a_proposal(**WINDOWED | {"approved_at": None}))
     longer = timedelta(hours=1)
 
     def work(tx: Writes) -> list[bool]:
-        return [tx.renew("p1", round_, longer, frozen_at=None) for round_ in (1, 2, 2)]
+        return [tx.renew("p1", round_, longer, frozen_at=None, why="again") for round_ in (1, 2, 2)]
 
     assert await store.write(work) == [False, True, False]
-    assert await only(store) == a_proposal(window=longer, round=3, approved_at=at(4))
+    assert await only(store) == a_proposal(window=longer, round=3, detail="again")
+
+
+async def test_nobody_takes_an_approval_back_by_another_round(store: Store) -> None:
+    await add(store, a_proposal(**WINDOWED))
+
+    assert not await store.write(lambda tx: tx.renew("p1", 2, WINDOW, frozen_at=None, why="again"))
+    assert await only(store) == a_proposal(**WINDOWED)
 
 
 async def test_it_freezes_and_goes_on(store: Store) -> None:
     await add(store, a_proposal(window=WINDOW))
 
-    assert await store.write(lambda tx: tx.freeze("p1", at(5)))
-    assert (await only(store)).frozen_at == at(5)
-    assert await store.write(lambda tx: tx.freeze("p1", None))
+    assert await store.write(lambda tx: tx.freeze("p1", 1, at(5), "no rows"))
+    assert await only(store) == a_proposal(window=WINDOW, frozen_at=at(5), detail="no rows")
+    assert await store.write(lambda tx: tx.freeze("p1", 1, None, ""))
     assert await only(store) == a_proposal(window=WINDOW)
 
 
@@ -89,8 +96,8 @@ async def test_nothing_of_the_window_changes_in_another_state(store: Store, stat
     def work(tx: Writes) -> list[bool]:
         return [
             tx.announce("p1", 1, NOW, at(15)),
-            tx.renew("p1", 1, WINDOW, frozen_at=NOW),
-            tx.freeze("p1", NOW),
+            tx.renew("p1", 1, WINDOW, frozen_at=NOW, why=""),
+            tx.freeze("p1", 1, NOW, "why"),
             tx.approve("p1", NOW),
         ]
 

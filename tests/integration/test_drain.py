@@ -41,6 +41,7 @@ def a_daemon(life: Life, *parts: Watched) -> Daemon:
             store=life.store, clock=SystemClock(), receivers=life.dispatcher.receivers, plan=(), watches=frozenset
         ),
         retention=Retention(life.store, SystemClock(), RetentionPolicy()),
+        windows=life.windows,
         faults=life.faults,
         health=Health(SystemClock(), life.store),
         schedule=Schedule(random.Random(1)),  # noqa: S311 - repeatable

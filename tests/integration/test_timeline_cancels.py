@@ -65,9 +65,8 @@ async def test_observe_says_once_what_it_would_have_done(tmp_path: Path) -> None
         assert "would be cancelled now" in play.of(WOULD_CANCEL)[0].action
 
 
-@pytest.mark.parametrize("mode", [CancelMode.OFF, CancelMode.PROPOSE], ids=["off", "propose, which is not built yet"])
-async def test_a_mode_that_does_not_act_cancels_nothing(tmp_path: Path, mode: CancelMode) -> None:
-    async with scene(tmp_path, policy=policy(mode=mode)) as play:
+async def test_a_mode_that_does_not_act_cancels_nothing(tmp_path: Path) -> None:
+    async with scene(tmp_path, policy=policy(mode=CancelMode.OFF)) as play:
         play.job()
         play.at("10m", loss=9)
         play.expect(between("10m", "10m30s"), firing("high"))

@@ -39,6 +39,7 @@ def a_job(**changes: Any) -> Evidence:
 def test_every_guard_agrees() -> None:
     assert refusals(POLICY, SEEN) == ()
     assert refusals(replace(POLICY, mode=CancelMode.OBSERVE), SEEN) == ()
+    assert refusals(replace(POLICY, mode=CancelMode.PROPOSE), SEEN) == ()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,14 @@ def test_every_guard_agrees() -> None:
         pytest.param(seen(step=None), Guard.PROGRESS, "no step was seen", id="no step"),
         pytest.param(seen(vetoed=True), Guard.VETO, "vetoed", id="a veto"),
         pytest.param(seen(cancels_last_hour=3), Guard.RATE, "3 cancels in the last hour", id="too many cancels"),
+        pytest.param(
+            seen(cancels_last_hour=1, cancels_proposed=2),
+            Guard.RATE,
+            "1 cancels in the last hour and 2 proposed",
+            id="too many on their way",
+        ),
+        pytest.param(seen(rate_stopped=True), Guard.RATE, "an hour without one has not passed", id="no quiet hour yet"),
+        pytest.param(seen(asked=True), Guard.ASKED, "never asked for twice", id="it was cancelled once"),
         pytest.param(seen(kill_switch=True), Guard.KILL_SWITCH, "no-cancel", id="the kill switch"),
     ],
 )
@@ -74,9 +83,28 @@ def test_a_guard_refuses_alone(evidence: Evidence, guard: Guard, reason: str) ->
     assert reason in refusal.reason
 
 
-@pytest.mark.parametrize("mode", [CancelMode.OFF, CancelMode.PROPOSE])
-def test_a_mode_that_does_not_act_refuses(mode: CancelMode) -> None:
-    assert [r.guard for r in refusals(replace(POLICY, mode=mode), SEEN)] == [Guard.MODE]
+def test_a_mode_that_does_not_act_refuses() -> None:
+    assert [r.guard for r in refusals(replace(POLICY, mode=CancelMode.OFF), SEEN)] == [Guard.MODE]
+
+
+@pytest.mark.parametrize(
+    ("in_force", "proposed", "goes_on"),
+    [
+        pytest.param(CancelMode.PROPOSE, CancelMode.PROPOSE, True, id="as it was announced"),
+        pytest.param(CancelMode.ENFORCE, CancelMode.ENFORCE, True, id="as it was decided"),
+        pytest.param(CancelMode.ENFORCE, CancelMode.PROPOSE, True, id="enforce leaves people the window they have"),
+        pytest.param(CancelMode.PROPOSE, CancelMode.ENFORCE, False, id="people are to be asked first now"),
+        pytest.param(CancelMode.OBSERVE, CancelMode.ENFORCE, False, id="it is only to be observed now"),
+        pytest.param(CancelMode.OBSERVE, CancelMode.PROPOSE, False, id="it was announced, and is only to be observed"),
+        pytest.param(CancelMode.OFF, CancelMode.PROPOSE, False, id="it was switched off"),
+    ],
+)
+def test_what_was_proposed_needs_a_mode_that_lets_it_go_on(
+    in_force: CancelMode, proposed: CancelMode, *, goes_on: bool
+) -> None:
+    found = refusals(replace(POLICY, mode=in_force), seen(proposed=proposed))
+
+    assert [r.guard for r in found] == ([] if goes_on else [Guard.MODE])
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.RUNNING])

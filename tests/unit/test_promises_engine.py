@@ -190,7 +190,7 @@ def live(rows: Sequence[Row], cuts: Sequence[int], restarts: set[int], overlap: 
         if number in restarts:
             tail = [o for seq, o in memory.observations if seq > memory.record.saved_seq]
             known |= book.known
-            book, told = load_book(Stored(memory.record, memory.states, tail, memory.latest(), None), SELECTION, now)
+            book, told = load_book(Stored(memory.record, memory.states, tail, memory.latest(), []), SELECTION, now)
             book.known = set(known)
             assert told == []
     return [*memory.told, sorted((a.rule, a.kind, a.state.value) for a in memory.latest())]

@@ -97,6 +97,7 @@ async def _run(
         dispatcher=app.dispatcher,
         digests=app.digests,
         retention=app.retention,
+        windows=app.windows,
         faults=app.faults,
         health=health,
         schedule=Schedule(random.Random()),  # noqa: S311 - spreads load, hides nothing

@@ -20,6 +20,7 @@ from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
 from watcher.service.sweep import Sweeper
+from watcher.service.windows import RESTARTED, STEPPED, Windows
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Daemon:
     dispatcher: Dispatcher
     digests: Digests
     retention: Retention
+    windows: Windows
     faults: Faults
     health: Health
     schedule: Schedule
@@ -82,6 +84,7 @@ class Daemon:
 
     async def _begin(self) -> None:
         await self.store.write(lambda tx: tx.release_claims())
+        await self.windows.restart(RESTARTED)
         await self.faults.begin()
         for sweeper in self.sweepers:
             await sweeper.load()
@@ -214,6 +217,7 @@ class Daemon:
             "clock", "step", f"the system clock stepped by {step:+.0f} s; one sweep concludes nothing from it"
         )
         try:
+            await self.windows.restart(STEPPED)
             await self.store.write(lambda tx: tx.clamp_due(now + timedelta(seconds=LONGEST_WAIT)))
             await self.faults.flush()
         except StoreError as error:

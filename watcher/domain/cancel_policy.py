@@ -14,6 +14,7 @@ from watcher.domain.verdicts import Finding
 
 CONFIRMATIONS = 2
 """Sweeps with fresh data in which the finding must hold."""
+NEVER_CANCELS = "this rule never cancels"
 
 
 class CancelMode(StrEnum):
@@ -38,13 +39,19 @@ class Guard(StrEnum):
     PROGRESS = "progress"
     NEVER = "never"
     VETO = "veto"
+    ASKED = "asked"
     RATE = "rate"
     KILL_SWITCH = "kill_switch"
 
     @property
     def passing(self) -> bool:
-        """Whether the next sweep may well agree, so that nobody need be told of the refusal."""
+        """Whether the next sweep may well agree: an open proposal waits for it, and nobody is told of the refusal."""
         return self in (Guard.CONFIRMATION, Guard.FRESHNESS, Guard.UNKNOWN)
+
+    @property
+    def worth_telling(self) -> bool:
+        """Whether people are told, once an alert, that this kept a job from being cancelled."""
+        return self in (Guard.NEVER, Guard.RATE, Guard.KILL_SWITCH, Guard.PROGRESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,10 @@ class CancelPolicy:
 class Evidence:
     """What the guards look at. `finding` is None when the rule is clear or unknown at this moment.
 
-    `unknown` says that it is the latter: as after a restart, before the first fresh row.
+    `unknown` says that it is the latter: as after a restart, before the first fresh row. `proposed` is the mode of the
+    proposal that is open, None before there is one. `asked` says that the API took a cancel of this job before.
+    `cancels_last_hour` counts those of all jobs, `cancels_proposed` those that people are asked about; `rate_stopped`
+    says that their number stopped this one before, and that there was no hour without one since.
     """
 
     finding: Finding | None
@@ -78,6 +88,10 @@ class Evidence:
     vetoed: bool
     cancels_last_hour: int
     kill_switch: bool
+    proposed: CancelMode | None = None
+    asked: bool = False
+    cancels_proposed: int = 0
+    rate_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +115,10 @@ def refusals(policy: CancelPolicy, seen: Evidence) -> tuple[Refusal, ...]:
     """Every guard that refuses; empty when the cancel may happen, or in the mode `observe` would."""
     no = _Refusals()
     job, finding = seen.snapshot, seen.finding
-    acts = policy.mode in (CancelMode.OBSERVE, CancelMode.ENFORCE)
-    no.unless(acts, Guard.MODE, f"auto-cancel is {policy.mode.value} for this selection of jobs, which cancels nothing")
+    no.unless(_acts(policy.mode, seen.proposed), Guard.MODE, f"auto-cancel is {policy.mode} for this selection of jobs")
     no.unless(not seen.unknown, Guard.UNKNOWN, "the rule can't tell at the moment")
     no.unless(finding is not None or seen.unknown, Guard.FINDING, "the rule does not find it any more")
-    no.unless(finding is None or finding.may_cancel, Guard.CAPABILITY, "this rule never cancels")
+    no.unless(finding is None or finding.may_cancel, Guard.CAPABILITY, NEVER_CANCELS)
     no.unless(seen.fresh, Guard.FRESHNESS, "the last sweep brought no fresh data of this job")
     no.unless(
         seen.confirmations >= CONFIRMATIONS,
@@ -118,13 +131,30 @@ def refusals(policy: CancelPolicy, seen: Evidence) -> tuple[Refusal, ...]:
     match = protected_by(policy, job)
     no.unless(match is None, Guard.NEVER, f"the job is on the never-cancel list ({match})")
     no.unless(not seen.vetoed, Guard.VETO, "somebody vetoed cancels of this job")
-    no.unless(
-        seen.cancels_last_hour < policy.max_per_hour,
-        Guard.RATE,
-        f"{seen.cancels_last_hour} cancels in the last hour, the limit is {policy.max_per_hour}",
-    )
+    no.unless(not seen.asked, Guard.ASKED, "a cancel of this job was taken before, and is never asked for twice")
+    rate = _too_many(policy, seen)
+    no.unless(not rate, Guard.RATE, rate)
     no.unless(not seen.kill_switch, Guard.KILL_SWITCH, "the kill switch file no-cancel is there")
     return tuple(no.items)
+
+
+def _too_many(policy: CancelPolicy, seen: Evidence) -> str:
+    """Why the number of cancels stops this one, or nothing."""
+    if seen.cancels_last_hour + seen.cancels_proposed < policy.max_per_hour:
+        return "too many cancels stopped it, and an hour without one has not passed yet" if seen.rate_stopped else ""
+    proposed = f" and {seen.cancels_proposed} proposed" if seen.cancels_proposed else ""
+    return f"{seen.cancels_last_hour} cancels in the last hour{proposed}, the limit is {policy.max_per_hour}"
+
+
+def _acts(mode: CancelMode, proposed: CancelMode | None) -> bool:
+    """Whether the mode in force lets this go on.
+
+    What was proposed goes on as it was announced. A reload to `enforce` takes nobody's window away; one to any other
+    mode ends it, and the job is judged anew in that mode.
+    """
+    if proposed is None:
+        return mode is not CancelMode.OFF
+    return mode is proposed or (mode is CancelMode.ENFORCE and proposed is CancelMode.PROPOSE)
 
 
 def out_of_bounds(policy: CancelPolicy, step: int | None, total_steps: int | None) -> str | None:

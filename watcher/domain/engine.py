@@ -178,6 +178,11 @@ class Fold:
         """Whether the rule can't tell at the moment."""
         return any(cell.rule.name == rule and isinstance(cell.verdict, Unknown) for cell in self.cells)
 
+    def doubt(self, rule: str) -> str:
+        """Why the rule can't tell; empty when it can, or has only not judged yet since the start."""
+        verdicts = [c.verdict for c in self.cells if c.rule.name == rule and c.verdict is not NOT_JUDGED]
+        return next((verdict.reason for verdict in verdicts if isinstance(verdict, Unknown)), "")
+
     def firing(self) -> list[Alert]:
         """Alerts that are firing, oldest first."""
         return sorted((a for a in self.alerts.values() if a.state is AlertState.FIRING), key=lambda a: a.starts_at)

@@ -14,6 +14,8 @@ from watcher.domain.muting import Muted
 
 _BEGINS = frozenset({TransitionReason.FIRST, TransitionReason.AGAIN})
 _ENDS = frozenset({TransitionReason.RESOLVED, TransitionReason.ENDED})
+_ALONE = frozenset({TransitionReason.CANCEL_PROPOSED})
+"""Told in a message of its own, however many there are: a cancel that is lost in a list was announced to nobody."""
 _ACKNOWLEDGED = "acknowledged"
 
 
@@ -274,6 +276,10 @@ class _Flushing:
         for item in items:
             found.setdefault(item[2], []).append(item)
         for reason, of_one in found.items():
+            if reason in _ALONE:
+                told = [Telling(receiver=receiver, group=self.group.key, items=(item,)) for item in of_one]
+                self.result.tellings += told
+                continue
             clear = reason is TransitionReason.RESOLVED and not self._on()
             self.result.tellings.append(
                 Telling(receiver=receiver, group=self.group.key, items=tuple(of_one), clear=clear)
@@ -298,7 +304,7 @@ def storm(tellings: Sequence[Telling], most: int) -> list[Telling]:
         alike.setdefault((telling.receiver, telling.items[0][2]), []).append(telling)
     merged = list[Telling]()
     for (receiver, _), of_one in alike.items():
-        if len(of_one) <= most:
+        if len(of_one) <= most or of_one[0].items[0][2] in _ALONE:
             merged += of_one
         else:
             items = tuple(item for telling in of_one for item in telling.items)

@@ -136,6 +136,7 @@ def _veto(alert: Alert, facts: JobFacts) -> str:
         return ""
     if facts.vetoed:
         return f"Cancels of this job are vetoed; to lift that: watcher veto --lift {facts.job_id}"
-    if facts.cancel_mode == "enforce":
-        return f"A cancel may follow; to keep the job: watcher veto {facts.job_id}"
+    if facts.cancel_mode in ("enforce", "propose"):
+        follows = "A cancel may follow" if facts.cancel_mode == "enforce" else "A cancel may be proposed"
+        return f"{follows}; to keep the job: watcher veto {facts.job_id}"
     return f"Nothing is cancelled by itself here; to cancel: watcher cancel {facts.job_id}"

@@ -13,7 +13,7 @@ from watcher.domain import codec
 from watcher.domain.alerts import Alert, Subject, Transition
 from watcher.domain.billing import Meter, before_the_end
 from watcher.domain.cadence import Pace
-from watcher.domain.cancel_policy import Refusal
+from watcher.domain.cancel_policy import CancelMode, Guard, Refusal
 from watcher.domain.curve import Curve, sparkline
 from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.facts import JobFacts
@@ -26,6 +26,7 @@ from watcher.service.ports import Reads
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
 SPARKLINE_WIDTH = 24
+_CARRIED_THROUGH = (ProposalState.CONFIRMED, ProposalState.OVERTAKEN, ProposalState.FAILED)
 _TICKS = 30
 _KNOWN = 2048
 """Row keys kept in memory; an older window is looked up in the store."""
@@ -59,8 +60,23 @@ class BookState:
     held: list[tuple[str, str, int]] = field(default_factory=list)
     """(rule, kind, step): alerts that stay until another attempt has passed the step at which they fired."""
     events: list[str] = field(default_factory=list)
-    decided: list[str] = field(default_factory=list)
-    """Ids of alerts for which the cancel policy has spoken: a proposal was made, or a refusal told."""
+    refusals_told: list[str] = field(default_factory=list)
+    """`alert id:guard` of the refusals that people were told of."""
+    guards: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(rule, kind, guard, reason): what keeps an alert from cancelling now, for pages."""
+    frozen_told: str = ""
+    """The freeze of a proposal that people were told of last."""
+
+    def was_told(self, alert_id: str, guard: Guard) -> bool:
+        """Whether people know that this guard keeps this alert from cancelling."""
+        return f"{alert_id}:{guard}" in self.refusals_told
+
+    def note_told(self, alert_id: str, guard: Guard) -> None:
+        if not self.was_told(alert_id, guard):
+            self.refusals_told.append(f"{alert_id}:{guard}")
+
+    def forget_told(self, alert_id: str, guard: Guard) -> None:
+        self.refusals_told = [told for told in self.refusals_told if told != f"{alert_id}:{guard}"]
 
     @property
     def train_step(self) -> int | None:
@@ -92,6 +108,8 @@ class JobBook:
     fold: Fold
     state: BookState = field(default_factory=BookState)
     proposal: Proposal | None = None
+    past: dict[str, Proposal] = field(default_factory=dict)
+    """Proposals that are over, by id."""
     refusals: dict[AlertKey, Refusal] = field(default_factory=dict)
     known: set[RowKey] = field(default_factory=set)
     known_from: int | None = None
@@ -100,9 +118,37 @@ class JobBook:
     fresh_contact: bool = False
     origin: str = ""
     """The id of the job that the service restarted as this one."""
+    seen_at: datetime | None = None
+    """When a sweep last saw the job whole; at first, when it was loaded."""
+    looked_fresh: bool = False
+    """Whether a look between two sweeps brought rows: they are news to the next sweep."""
     looked_at: float = -math.inf
     """When somebody last looked at the job between sweeps, on the monotonic clock."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def close_proposal(self, ended: Proposal) -> None:
+        """A proposal of this job is over."""
+        self.past[ended.id] = ended
+        if self.proposal is not None and self.proposal.id == ended.id:
+            self.proposal = None
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the API ever took a cancel of this job, from the watcher or from a person who used it."""
+        known = [*self.past.values(), *([self.proposal] if self.proposal else [])]
+        return any(proposal.posted_at is not None for proposal in known)
+
+    def is_settled(self, alert_id: str, mode: CancelMode, *, untold: str) -> bool:
+        """Whether the policy has had its say on an alert in this mode: observed, carried through, or not to be told."""
+        mine = [p for p in self.past.values() if p.alert_id == alert_id]
+        if mode is CancelMode.OBSERVE:
+            return any(p.mode == CancelMode.OBSERVE for p in mine)
+        return any(p.state in _CARRIED_THROUGH or p.detail == untold for p in mine)
+
+    def next_proposal_id(self, alert_id: str) -> str:
+        """An id that no proposal of this job has: a withdrawn one may be followed by another on the same alert."""
+        count = sum(p.alert_id == alert_id for p in self.past.values())
+        return f"p-{alert_id}-{count + 1}" if count else f"p-{alert_id}"
 
     @property
     def key(self) -> JobKey:
@@ -173,7 +219,7 @@ class JobBook:
         if mine is None or now is None:
             return
         if not now.state.open:
-            self.proposal = None
+            self.close_proposal(now)
         elif now.state is ProposalState.PROPOSED:
             self.proposal = replace(mine, approved_at=now.approved_at)
 
@@ -276,7 +322,12 @@ def new_book(key: JobKey, snapshot: Snapshot, selection: Selection, now: datetim
     """A job seen for the first time."""
     record = JobRecord(key=key, selection=selection.name, snapshot=snapshot, first_seen_at=now)
     return JobBook(
-        record, selection, Fold.of(subject_of(key), selection.rules, selection.lives), known_from=0, fresh_contact=True
+        record,
+        selection,
+        Fold.of(subject_of(key), selection.rules, selection.lives),
+        known_from=0,
+        fresh_contact=True,
+        seen_at=now,
     )
 
 
@@ -293,7 +344,7 @@ class Stored:
     states: list[tuple[str, str, object]]
     tail: list[Observation]
     alerts: list[Alert]
-    proposal: Proposal | None
+    proposals: list[Proposal]
 
 
 def read_stored(reads: Reads, key: JobKey) -> Stored | None:
@@ -302,14 +353,12 @@ def read_stored(reads: Reads, key: JobKey) -> Stored | None:
     if record is None:
         return None
     subject = subject_of(key)
-    open_states = [state for state in ProposalState if state.open]
-    proposals = reads.proposals(key=key, states=open_states)
     return Stored(
         record,
         [(s.rule, s.fingerprint, s.state) for s in reads.states(subject)],
         [o for _, o in reads.observations(key, after_seq=record.saved_seq)],
         reads.latest_alerts(subject),
-        proposals[0] if proposals else None,
+        reads.proposals(key=key),
     )
 
 
@@ -319,7 +368,9 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     Returns transitions for alerts whose rule is not configured any more.
     """
     fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
-    book = JobBook(stored.record, selection, fold, proposal=stored.proposal, saved_at=now)
+    book = JobBook(stored.record, selection, fold, saved_at=now, seen_at=now)
+    book.proposal = next((p for p in stored.proposals if p.state.open), None)
+    book.past = {p.id: p for p in stored.proposals if not p.state.open}
     book.record.selection = selection.name
     book.state = unpacked(stored.record)
     book.fresh_contact = not book.state.contacted

@@ -14,11 +14,11 @@ from typing import Any
 
 from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.phrasing import clock as hour
-from watcher.service.cancels import cancel_effect, cancel_lane
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Clock, Reads, Store, Writes
 from watcher.service.records import Act, Audit, JobKey, JobRecord, Proposal, ProposalState
 from watcher.service.sweep import Sweeper
+from watcher.service.windows import cancel_effect, cancel_lane
 
 _NAME, _REASON = 100, 500
 """Characters of a name and of a reason that are kept."""
@@ -136,9 +136,10 @@ class Consent:
 
         answer, records, proposals = await self._store.write(said)
         for sweeper in self._sweepers():
-            for record in records:
+            for record in (record for record in records if record.key.account == sweeper.config.name):
+                sweeper.restarts.heed(record)
                 book = sweeper.book(record.key.job_id)
-                if book is not None and record.key.account == sweeper.config.name:
+                if book is not None:
                     book.heed(record, proposals)
         self._wake()
         return answer

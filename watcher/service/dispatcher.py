@@ -15,6 +15,7 @@ from watcher.service.perform import CancelPerformer
 from watcher.service.ports import Clock, Pictures, Provider, Receivers, Store, Target, Telemetry, Writes
 from watcher.service.records import Effect, OutboxRow
 from watcher.service.subjects import Faults
+from watcher.service.windows import Windows
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ class Dispatcher:
         clock: Clock,
         receivers: Receivers,
         performer: CancelPerformer,
+        windows: Windows,
         provider_of: Callable[[str], Provider | None],
         faults: Faults,
         telemetry: Telemetry,
@@ -51,6 +53,7 @@ class Dispatcher:
     ) -> None:
         self.receivers, self.pictures = receivers, pictures
         self._store, self._clock, self._performer, self._provider_of = store, clock, performer, provider_of
+        self._windows = windows
         self._faults, self._telemetry, self._rng, self._done = faults, telemetry, rng, done
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self.delivered = 0
@@ -122,9 +125,21 @@ class Dispatcher:
             return
         self.delivered += 1
         self._telemetry.notification(row.receiver, "ok")
-        await self._record(lambda tx: tx.finish(row.id, self._clock.now()))
+        await self._delivered(row, message, target)
         self._faults.over("dead_letter", row.target)
         log.info("notification.delivered", key=row.key, receiver=row.receiver, target=row.target, scheme=target.scheme)
+
+    async def _delivered(self, row: OutboxRow, message: Message, target: Target) -> None:
+        """An announcement begins its veto window in the transaction that records the delivery."""
+        begun = list[bool]()
+
+        def record(tx: Writes) -> None:
+            tx.finish(row.id, self._clock.now())
+            begun[:] = [target.counts and self._windows.begin_in(tx, message)]
+
+        await self._record(record)
+        if begun[-1]:
+            self._windows.begun(message)
 
     async def _picture(self, message: Message, target: Target) -> bytes | None:
         shown = message.job_id or message.rule == DRILL

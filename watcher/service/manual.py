@@ -80,9 +80,11 @@ class ManualCancel:
             looked = await sweeper.look_again(record.key.job_id)
         except ProviderError as error:
             unseen = "the API does not know it" if error.reason is FailureReason.NOT_FOUND else "it can't be seen now"
-            return _answer(record, done=False, text=f"Nothing was requested: {unseen} ({error}).")
+            nothing = _answer(record, done=False, text=f"Nothing was requested: {unseen} ({error}).")
+            return await self._noted(record.key, person, nothing)
         if looked is None:
-            return _answer(record, done=False, text="Nothing was requested: the job is being read anew. Try again.")
+            nothing = _answer(record, done=False, text="Nothing was requested: the job is being read anew. Try again.")
+            return await self._noted(record.key, person, nothing)
         book = looked[0]
         refused = _refusal(book.record)
         if refused is not None:
@@ -91,6 +93,8 @@ class ManualCancel:
             return await self._noted(record.key, person, _already(book.record, book.proposal))
         now = self._clock.now()
         proposal, ours_to_post = await self._store.write(lambda tx: _intend(tx, book, now, sweeper.config.link, person))
+        if book.proposal is not None and book.proposal.id != proposal.id:
+            book.close_proposal(_given_way(book.proposal, now))
         book.proposal = proposal
         if not ours_to_post:
             return _already(book.record, proposal)
@@ -147,7 +151,7 @@ class ManualCancel:
             proposal, state=ProposalState.FAILED, ended_at=self._clock.now(), detail=f"The API refused it: {error}."
         )
         await self._store.write(lambda tx: tx.move_proposal(failed.id, ProposalState.REQUESTED, failed))
-        book.proposal = None
+        book.close_proposal(failed)
         return _answer(record, done=False, text=f"Not cancelled: the API refused it ({error}). The job still runs.")
 
 
@@ -191,9 +195,12 @@ def _intend(tx: Writes, book: JobBook, now: datetime, link: str, person: Person)
     return new, True
 
 
+def _given_way(known: Proposal, now: datetime) -> Proposal:
+    return replace(known, state=ProposalState.WITHDRAWN, ended_at=now, detail=_INSTEAD)
+
+
 def _give_way(tx: Writes, known: Proposal, book: JobBook, now: datetime, link: str) -> None:
-    ended = replace(known, state=ProposalState.WITHDRAWN, ended_at=now, detail=_INSTEAD)
-    tx.move_proposal(known.id, ProposalState.PROPOSED, ended)
+    tx.move_proposal(known.id, ProposalState.PROPOSED, _given_way(known, now))
     alert = tx.alert(known.alert_id)
     if alert is not None:
         told = Transition(alert=alert, reason=TransitionReason.CANCEL_WITHDRAWN, at=now, note=_INSTEAD)

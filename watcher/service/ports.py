@@ -254,11 +254,14 @@ class Writes(Reads, Protocol):
     def announce(self, proposal_id: str, round_: int, at: datetime, deadline: datetime) -> bool:
         """The window of this round begins; False for another round, or where it has begun."""
 
-    def renew(self, proposal_id: str, round_: int, window: timedelta, *, frozen_at: datetime | None) -> bool:
-        """After `round_` comes the next one, which is not announced yet; False when another has begun already."""
+    def renew(self, proposal_id: str, round_: int, window: timedelta, *, frozen_at: datetime | None, why: str) -> bool:
+        """After `round_` comes the next one, not announced yet; False after another one, or where it was approved.
 
-    def freeze(self, proposal_id: str, at: datetime | None) -> bool:
-        """Since when something is not known that must be; None lets it go on."""
+        `why` is kept as the proposal's detail.
+        """
+
+    def freeze(self, proposal_id: str, round_: int, at: datetime | None, why: str) -> bool:
+        """Since when something is not known that must be, and what; None lets it go on. False in another round."""
 
     def approve(self, proposal_id: str, at: datetime) -> bool:
         """A person gave up the rest of the window; False where one did before."""

@@ -1,6 +1,6 @@
 """The values that cross the ports: what the provider answers and what the store keeps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -215,6 +215,19 @@ class Proposal:
     tries: int = 0
     ended_at: datetime | None = None
     detail: str = ""
+
+    def with_window_of(self, stored: "Proposal") -> "Proposal":
+        """The same with the window as the store has it; an approval that is known here stays."""
+        return replace(
+            self,
+            window=stored.window,
+            round=stored.round,
+            announced_at=stored.announced_at,
+            deadline_at=stored.deadline_at,
+            frozen_at=stored.frozen_at,
+            approved_at=self.approved_at or stored.approved_at,
+            detail=stored.detail,
+        )
 
 
 class Act(StrEnum):

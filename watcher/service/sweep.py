@@ -12,7 +12,6 @@ import structlog
 from watcher.domain.alerts import Subject, TransitionReason
 from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.observations import Drift, Snapshot, SweepOutcome
-from watcher.domain.restarts import successor_listed
 from watcher.domain.rule import SubjectKind
 from watcher.service.book import JobBook, load_book, new_book, read_stored
 from watcher.service.cancels import CancelDesk
@@ -23,6 +22,7 @@ from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
 from watcher.service.records import JobKey, JobRecord, ProposalState
 from watcher.service.report import SweepReport
+from watcher.service.restarted import Restarts
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
 from watcher.service.waits import Waits
@@ -52,8 +52,7 @@ class Sweeper:
         self._books: dict[str, JobBook] = {}
         self._closed: set[str] = set()
         self._waits = Waits()
-        self._origins: dict[str, JobRecord] = {}
-        """By id of a restarted job: the record of the one that it goes on for."""
+        self.restarts = Restarts()
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
         self._sweeping = asyncio.Lock()
         self._started = False
@@ -86,6 +85,7 @@ class Sweeper:
                 listing = await self._provider.list_jobs()
             except ProviderError as error:
                 report.reason, report.detail = error.reason.value, str(error)
+                await self._tend_unseen(error, now)
             else:
                 drift += listing.drift
                 if listing.bad:
@@ -116,7 +116,7 @@ class Sweeper:
                 visit.blind, failure = error.reason.value, error
             book.looked_at = self._clock.monotonic()
             self._cancels.follow(visit)
-            visit.finish()
+            visit.finish(sweep=False)
             await self._commit(visit)
         if failure is not None:
             raise failure
@@ -175,8 +175,7 @@ class Sweeper:
             records = await self._store.read(lambda reads: reads.jobs(self.config.name))
             for record in reversed(records):  # the newest wait is the last one noted
                 self._waits.note(record)
-                if record.successor:
-                    self._origins[record.successor] = record
+                self.restarts.note(record)
                 (self._closed if record.closed else self._unloaded).add(record.key.job_id)
             self._started = True
         for job_id in sorted(self._unloaded):
@@ -213,7 +212,7 @@ class Sweeper:
         self, listed: tuple[Snapshot, ...], unreadable: set[str], report: SweepReport, drift: list[Drift], now: datetime
     ) -> None:
         jobs = {job.job_id: job for job in listed}
-        self._link_restarts(listed)
+        self.restarts.link(self._books.values(), listed)
         missing = [job_id for job_id in self._books if job_id not in jobs and job_id not in unreadable]
         work = [(i, self._visit_listed(job, report, drift, now)) for i, job in jobs.items() if i not in self._closed]
         work += [(job_id, self._visit_missing(job_id, report, now)) for job_id in missing]
@@ -250,32 +249,13 @@ class Sweeper:
             visit.blind = "clock"
         return visit
 
-    def _link_restarts(self, listed: tuple[Snapshot, ...]) -> None:
-        """Restarted jobs and those that go on for them, so that people see one story. A veto goes over with it."""
-        for book in self._books.values():
-            if book.state.restarted_at is None:
-                continue
-            if book.record.successor is None:
-                taken = set(self._origins)
-                book.record.successor = successor_listed(book.snapshot, book.state.restarted_at, listed, taken)
-            if book.record.successor is not None:
-                self._origins[book.record.successor] = book.record
-
-    def _continue(self, book: JobBook) -> JobBook:
-        """What a job takes over from the one that it goes on for."""
-        origin = self._origins.get(book.key.job_id)
-        if origin is not None:
-            book.origin = origin.key.job_id
-            book.record.keep |= origin.keep
-        return book
-
     async def _visit_listed(self, listed: Snapshot, report: SweepReport, drift: list[Drift], now: datetime) -> None:
         if listed.status.waiting:
             listed = replace(listed, usual_wait_seconds=self._waits.usual)
         book = self._books.get(listed.job_id) or await self._open(listed, now)
         if book is None:
             return
-        self._continue(book)
+        self.restarts.go_on(book)
         report.jobs += 1
         async with book.lock:
             if self._books.get(listed.job_id) is not book:
@@ -289,6 +269,22 @@ class Sweeper:
                 except ProviderError as error:
                     self._note_failure(visit, error, report)
                 await self._finish(visit, report)
+
+    async def _tend_unseen(self, error: ProviderError, now: datetime) -> None:
+        """Nothing is seen of any job: what people were told of a cancel must not stay as it is for long."""
+        for job_id, book in list(self._books.items()):
+            if book.proposal is not None and book.proposal.state is ProposalState.PROPOSED:
+                await self._guarded(job_id, self._visit_unseen(book, error, now))
+
+    async def _visit_unseen(self, book: JobBook, error: ProviderError, now: datetime) -> None:
+        async with book.lock:
+            if self._books.get(book.key.job_id) is not book:
+                return
+            visit = self._visit(book, now)
+            visit.blind = visit.blind or error.reason.value
+            with self._thrown_away(book):
+                self._cancels.consider(visit)
+                await self._commit(visit)
 
     async def _visit_missing(self, job_id: str, report: SweepReport, now: datetime) -> None:
         """A job that the list does not show any more: gone only when the API says 404 for the job itself."""
@@ -334,6 +330,8 @@ class Sweeper:
         visit.committed()
         self._faults.over("store", job_id)
         self._faults.over("job", job_id)
+        for proposal in [*([visit.proposal] if visit.proposal else []), *(p for _, p in visit.moves)]:
+            self._telemetry.cancel(proposal.state.value)
         for transition in visit.transitions:
             self._telemetry.alert(transition.alert.rule, transition.reason.value)
             log.info(

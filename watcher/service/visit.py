@@ -1,6 +1,6 @@
 """One job in one sweep: what was fetched is de-duplicated, folded and judged, and becomes one piece of work."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from watcher.domain import codec
 from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.billing import before_the_end
 from watcher.domain.cadence import followed_out
+from watcher.domain.facts import JobFacts
 from watcher.domain.feed import Arrival, arrival_order, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
@@ -42,9 +43,16 @@ class Visit:
     proposal: Proposal | None = None
     moves: list[tuple[ProposalState, Proposal]] = field(default_factory=list)
     """(expected state, proposal as it is to be): a conditional update each."""
+    changes: list[Callable[[Writes], object]] = field(default_factory=list)
+    """What becomes of the window of the open proposal, each a conditional update."""
+    tended: Proposal | None = None
+    """The open proposal after those changes."""
+    announced: Proposal | None = None
+    """A proposal that people are told of beforehand."""
     effects: list[NewEffect] = field(default_factory=list)
     new_eval: bool = False
     rows: int = 0
+    _guards_changed: bool = False
     _restarted: bool = False
     _saves: bool = False
 
@@ -194,17 +202,17 @@ class Visit:
 
     # --- the end of the visit ---
 
-    def finish(self) -> None:
+    def finish(self, *, sweep: bool = True) -> None:
         """Judge what time alone can change, count confirmations, and see whether the job is done with.
 
         When the job could not be seen whole or the clock stepped, nothing is concluded from the passing of time.
+        A look between two sweeps confirms nothing: what it found is news to the next sweep.
         """
         book, fold = self.book, self.book.fold
         if not self.blind:
             self.transitions += fold.judge_all(self.now) if book.fresh_contact else fold.judge_timed(self.now)
             book.fresh_contact, book.state.contacted = False, True
-            if self.fresh:
-                fold.confirm()
+            self._confirm(sweep)
         record = book.record
         record.health = job_health(
             record.snapshot.status,
@@ -213,6 +221,15 @@ class Visit:
             has_rows=book.state.pace.train_step is not None,
         ).value
         self._close_if_done()
+
+    def _confirm(self, sweep: bool) -> None:  # noqa: FBT001
+        if not sweep:
+            self.book.looked_fresh |= self.fresh
+            return
+        self.fresh |= self.book.looked_fresh
+        self.book.looked_fresh, self.book.seen_at = False, self.now
+        if self.fresh:
+            self.book.fold.confirm()
 
     def _close_if_done(self) -> None:
         record = self.book.record
@@ -235,7 +252,19 @@ class Visit:
     def changed(self) -> bool:
         """Whether there is anything to write."""
         work = self.observations or self.transitions or self.proposal or self.moves or self.effects
-        return bool(work) or self._restarted or self.book.record.closed
+        return bool(work) or bool(self.changes) or self._guards_changed or self._restarted or self.book.record.closed
+
+    def change(self, work: Callable[[Writes], object], after: Proposal) -> None:
+        """The window of the open proposal changes; `after` is how it is then."""
+        self.changes.append(work)
+        self.tended = after
+
+    def note_guards(self) -> None:
+        """What keeps alerts from cancelling now is stored when it is another guard; its words go on with the job."""
+        state = self.book.state
+        now = [(rule, kind, r.guard.value, r.reason) for (rule, kind), r in self.book.refusals.items()]
+        self._guards_changed |= [entry[:3] for entry in now] != [entry[:3] for entry in state.guards]
+        state.guards = now
 
     def note(self, transition: Transition) -> None:
         """Something is told beside what the rules decided."""
@@ -263,15 +292,27 @@ class Visit:
             tx.save_alert(transition.alert)
             if transition.reason is TransitionReason.FIRST:
                 facts = replace(facts, cancel=self._cancel_note(transition))
-            tx.add_transition(transition, codec.encode(facts))
+            tx.add_transition(transition, codec.encode(self._about(transition, facts)))
         if self.proposal is not None:
             tx.add_proposal(self.proposal)
+        for change in self.changes:
+            change(tx)
         for expected, proposal in self.moves:
             tx.move_proposal(proposal.id, expected, proposal)
         tx.enqueue(self.effects, self.now)
 
+    def _about(self, transition: Transition, facts: JobFacts) -> JobFacts:
+        """An announcement also says which cancel it announces, and when that comes at the earliest."""
+        proposal = self.announced
+        if proposal is None or transition.reason is not TransitionReason.CANCEL_PROPOSED:
+            return facts
+        deadline = self.now + proposal.window
+        return replace(facts, proposal_id=proposal.id, proposal_round=proposal.round, deadline_at=deadline)
+
     def _cancel_note(self, transition: Transition) -> str:
         refusal = self.book.refusals.get((transition.alert.rule, transition.alert.kind))
+        if not transition.alert.may_cancel:
+            return ""
         return f"Auto-cancel: not now, {refusal.reason}." if refusal else ""
 
     def _saves_states(self) -> bool:
@@ -288,8 +329,17 @@ class Visit:
         if self._saves:
             record.saved_seq = record.last_seq
             self.book.saved_at = self.now
+        self._committed_proposals()
+
+    def _committed_proposals(self) -> None:
+        book = self.book
+        if self.tended is not None and book.proposal is not None and book.proposal.id == self.tended.id:
+            book.proposal = book.proposal.with_window_of(self.tended)
         for proposal in [*([self.proposal] if self.proposal else []), *(p for _, p in self.moves)]:
-            self.book.proposal = proposal if proposal.state.open else None
+            if proposal.state.open:
+                book.proposal = proposal
+            else:
+                book.close_proposal(proposal)
 
 
 def _in_order(observations: Sequence[Observation]) -> list[Observation]:

@@ -73,18 +73,21 @@ class ProposalWrites(ProposalReads):
         values = {"announced_at": micros(at), "deadline_at": micros(deadline)}
         return self._run(statement.values(values), {"its_id": proposal_id, "its_round": round_}).rowcount == 1
 
-    def renew(self, proposal_id: str, round_: int, window: timedelta, *, frozen_at: datetime | None) -> bool:
+    def renew(self, proposal_id: str, round_: int, window: timedelta, *, frozen_at: datetime | None, why: str) -> bool:
         values = {
             "round": round_ + 1,
             "veto_window": window // timedelta(microseconds=1),
             "announced_at": None,
             "deadline_at": None,
             "frozen_at": micros_or_none(frozen_at),
+            "detail": why,
         }
-        return self._run(_IN_ROUND.values(values), {"its_id": proposal_id, "its_round": round_}).rowcount == 1
+        statement = _IN_ROUND.where(_proposals.approved_at.is_(None)).values(values)
+        return self._run(statement, {"its_id": proposal_id, "its_round": round_}).rowcount == 1
 
-    def freeze(self, proposal_id: str, at: datetime | None) -> bool:
-        return self._run(_OPEN.values(frozen_at=micros_or_none(at)), {"its_id": proposal_id}).rowcount == 1
+    def freeze(self, proposal_id: str, round_: int, at: datetime | None, why: str) -> bool:
+        values = {"frozen_at": micros_or_none(at), "detail": why}
+        return self._run(_IN_ROUND.values(values), {"its_id": proposal_id, "its_round": round_}).rowcount == 1
 
     def approve(self, proposal_id: str, at: datetime) -> bool:
         statement = _OPEN.where(_proposals.approved_at.is_(None)).values(approved_at=micros(at))
