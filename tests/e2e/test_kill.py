@@ -177,7 +177,7 @@ def _beside_a_running_daemon(place: Place, job: str, clock: NsClock) -> None:
     assert "in use" in second.stderr
     assert (vetoed.returncode, lifted.returncode) == (0, 0)
     assert "No cancel was open" in vetoed.stdout
-    assert "allowed again" in lifted.stdout
+    assert "may cancel this job again" in lifted.stdout
     assert [row["never_cancel"] for row in json.loads(shown.stdout)["jobs"]] == [False]
     assert all(PLANTED not in done.stdout + done.stderr for done in (second, once, vetoed, unknown, lifted, shown))
 

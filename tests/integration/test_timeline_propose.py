@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.fakes import START, FakeTarget, unseen
+from tests.fakes import START, FakeClock, FakeTarget, unseen
 from tests.timeline import (
     APPROVED,
     CANCELLED,
@@ -26,14 +26,14 @@ from tests.timeline import (
     seconds,
 )
 from tests.toys import Crashing
-from watcher.domain.cancel_policy import CancelMode
+from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.matching import Matcher
 from watcher.domain.muting import Silence
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.routing import Route, Routing
 from watcher.service.cancels import UNTOLD
 from watcher.service.errors import DeliveryError, FailureReason
-from watcher.service.records import ProposalState
+from watcher.service.records import Effect, ProposalState
 from watcher.service.windows import STEPPED
 
 
@@ -540,3 +540,26 @@ async def test_a_request_that_surely_was_not_taken_may_still_be_vetoed(play: Sce
 
     assert play.provider.taken == []
     assert await states(play) == [ProposalState.VETOED]
+
+
+# --- a clock that goes on while it is read ---
+
+
+class Ticking(FakeClock):
+    """No two readings are the same, as with every real clock."""
+
+    def now(self) -> datetime:
+        self.step_wall(1e-6)
+        return super().now()
+
+
+@pytest.mark.parametrize("policy", [ENFORCE, PROPOSE], ids=["enforce", "propose"])
+async def test_a_clock_that_goes_on_within_a_decision_holds_nothing_up(tmp_path: Path, policy: CancelPolicy) -> None:
+    async with scene(tmp_path, policy=policy, clock=Ticking()) as play:
+        play.job(total_steps=1000)
+        play.at("10m", loss=9)
+        await play.run("18m")
+
+        assert len(play.provider.taken) == 1
+        (effect,) = [row for row in await play.outbox() if row.effect is Effect.CANCEL]
+        assert effect.attempts <= 1

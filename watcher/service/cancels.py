@@ -160,12 +160,18 @@ class CancelDesk:
         if lasting:
             self._page(visit, no)
             self.withdraw(visit, no)
-        elif why := why_lost(visit, proposal.rule):
+        else:
+            self._wait(visit, proposal, alert, agreed=not no)
+
+    def _wait(self, visit: Visit, proposal: Proposal, alert: Alert, *, agreed: bool) -> None:
+        """Nothing speaks against the cancel but what is not known yet, if that."""
+        if why := why_lost(visit, proposal.rule):
             freeze(visit, proposal, alert, why)
-        elif proposal.frozen_at is not None and not no:
+        elif proposal.frozen_at is None:
+            if proposal.id in self._known.untold:
+                self.end(visit, ProposalState.WITHDRAWN, TransitionReason.CANCEL_WITHDRAWN, UNTOLD)
+        elif agreed:
             take_up(visit, proposal, alert, visit.book.selection.policy.veto_window)
-        elif proposal.id in self._known.untold and proposal.frozen_at is None:
-            self.end(visit, ProposalState.WITHDRAWN, TransitionReason.CANCEL_WITHDRAWN, UNTOLD)
 
     def _open_of(self, visit: Visit) -> Proposal | None:
         """The proposal of the job that is not requested yet, with its window as the store has it.

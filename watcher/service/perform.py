@@ -106,7 +106,7 @@ class CancelPerformer:
             return Later(settled, under_way) if now < settled else None
         if proposal.frozen_at is not None:
             return Later(self._soon(sweeper), f"it waits: {proposal.detail}")
-        ready_at = self._windows.ready_at(proposal)
+        ready_at = self._windows.ready_at(proposal, now)
         if ready_at is None:
             return Later(self._soon(sweeper), "its veto window has not begun")
         return Later(ready_at, "its veto window is open") if now < ready_at else None

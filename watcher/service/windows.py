@@ -78,12 +78,11 @@ class Windows:
         self._begun.setdefault((message.proposal_id, message.proposal_round), self._clock.monotonic())
         log.info("cancel.announced", job_id=message.job_id, proposal=message.proposal_id, round=message.proposal_round)
 
-    def ready_at(self, proposal: Proposal) -> datetime | None:
-        """The first moment at which nothing of the window is left; in the past when it is over.
+    def ready_at(self, proposal: Proposal, now: datetime) -> datetime | None:
+        """The first moment at which nothing of the window is left; not after `now`, the present, when it is over.
 
         None while it has not begun in this process. Where there is no window, or it was given up, that is now.
         """
-        now = self._clock.now()
         if proposal.mode != CancelMode.PROPOSE or proposal.approved_at is not None:
             return now
         began = self._begun.get((proposal.id, proposal.round))
