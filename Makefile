@@ -1,8 +1,10 @@
 # Every target does its own set-up: only git, make, Python >= 3.11 and a package index are needed.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell licences audit sbom lock clean bench bench-detection
+.PHONY: demo test check fmt lint types imports spell licences audit sbom lock clean bench bench-detection fuzz
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -82,6 +84,22 @@ bench/.venv/.torch: bench/.venv/bin/python bench/requirements-torch.txt bench/pe
 	$(BENCH_PIP) --no-deps -r bench/requirements-torch.txt -r bench/peers/torch-cpu.txt && touch $@ \
 	  || echo "bench: no CPU build of PyTorch to be had here (above); bench/peers/torch-cpu.txt says how to name one"
 
+# Coverage-guided fuzzing of what reads other people's bytes: a million inputs at least, each target within its bounds.
+# FUZZ_SECONDS bounds each target besides; atheris has wheels for CPython 3.11 to 3.13 on Linux.
+FUZZ_SECONDS ?= 180
+FUZZ := bench/fuzz/.venv/bin/python -m bench.fuzz
+FUZZ_BOUNDS := -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -print_final_stats=1 -use_value_profile=0
+
+fuzz: bench/fuzz/.venv/.done  ## a million inputs to the wire reader, the configuration and recordings
+	$(FUZZ) wire bench/out/fuzz/wire -runs=700000 $(FUZZ_BOUNDS) 2>&1 | tail -8
+	$(FUZZ) recording bench/out/fuzz/recording -runs=300000 $(FUZZ_BOUNDS) 2>&1 | tail -8
+	$(FUZZ) configuration bench/out/fuzz/configuration -runs=40000 $(FUZZ_BOUNDS) 2>&1 | tail -8
+
+bench/fuzz/.venv/.done: requirements.txt bench/requirements-fuzz.txt
+	$(PYTHON) -m venv bench/fuzz/.venv
+	bench/fuzz/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r bench/requirements-fuzz.txt
+	touch $@
+
 UV_LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index address)
@@ -89,4 +107,4 @@ lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index
 	$(UV_LOCK) --upgrade pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 clean:
-	rm -rf .venv tools/.venv demo-out dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv tools/.venv bench/.venv bench/fuzz/.venv demo-out dist .mypy_cache .ruff_cache .pytest_cache
