@@ -283,6 +283,6 @@ def test_the_report_says_what_a_cancel_saved_and_with_what_assumption(followed: 
     drawn = " ".join(shown(console).split())
 
     assert "first cancelled ‼ divergence (diverged) 30.0 s 30/100 60 of 100 steps (60%)" in drawn
-    assert "60 of their 100 steps not run (60%), worth $6.00 of the simulated prices if every step costs" in drawn
+    assert "60 of their 100 steps not run (60%), worth about $6.00 of the simulated prices if every step costs" in drawn
     assert "2 faults in 50 API requests (2 × cut off amid the answer)" in drawn
     assert "3 notifications delivered, 0 still to deliver" in drawn

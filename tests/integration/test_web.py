@@ -340,6 +340,7 @@ PATHS = [
     "/api/v1/jobs",
     "/api/v1/alerts",
     "/api/v1/status",
+    "/api/v1/money",
     "/api/v1/jobs/ft-1",
     "/jobs/ft-1",
     "/healthz",

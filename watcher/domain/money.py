@@ -15,9 +15,6 @@ from decimal import Decimal
 MINIMUM_CHARGE = Decimal(4)
 """Dollars. Whether it holds for jobs that end early is not documented."""
 
-BY_STEPS = "if every step costs the same"
-"""The assumption to print beside a figure that is pro rata."""
-
 _NANO = Decimal(10**9)
 _A_NANO = Decimal("1e-9")
 _LARGEST = 2**63 - 1

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from watcher.service.errors import StoreError
+from watcher.service.errors import ConfigError, StoreError
+from watcher.service.money import money_view, month_view
 from watcher.service.ports import Clock, Reads, Store
 from watcher.service.records import AlertQuery, JobRecord
 from watcher.service.status import alert_views, job_view, job_views, status_view
@@ -20,6 +21,7 @@ from watcher.web.telemetry import PrometheusTelemetry, read_gauges
 
 _YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
 _COUNT = re.compile("[1-9][0-9]{0,4}", re.ASCII)
+_MONTH = re.compile("([1-9][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
 _ALERTS, _MOST_ALERTS = 1000, 10_000
 
 
@@ -49,6 +51,7 @@ class Api:
             Route("/api/v1/jobs/{job_id:path}", self.job, methods=["GET"]),
             Route("/api/v1/alerts", self.alerts, methods=["GET"]),
             Route("/api/v1/status", self.status, methods=["GET"]),
+            Route("/api/v1/money", self.money, methods=["GET"]),
         ]
 
     async def healthz(self, _: Request) -> Response:
@@ -72,6 +75,7 @@ class Api:
     async def job(self, request: Request) -> Response:
         """One job. Where several accounts have the id, `?account=` must say which."""
         job_id, account = request.path_params["job_id"], request.query_params.get("account")
+        now = self._clock.now()
 
         def find(reads: Reads) -> Response:
             found = find_jobs(reads, job_id, account)
@@ -80,7 +84,7 @@ class Api:
             if len(found) > 1:
                 text = "several accounts have a job of that id; choose one by ?account="
                 return error_answer(409, text, accounts=[record.key.account for record in found])
-            return json_answer(dump(whole_job(reads, found[0])))
+            return json_answer(dump(whole_job(reads, found[0], now)))
 
         return await self._store.read(find)
 
@@ -93,21 +97,45 @@ class Api:
         now: datetime = self._clock.now()
         return json_answer(await self._store.read(lambda reads: dump(status_view(reads, now))))
 
+    async def money(self, request: Request) -> Response:
+        """What the jobs of a month cost. `?month=YYYY-MM` (the present one unless told otherwise), `?account=`."""
+        now, month, account = self._clock.now(), _month(request), request.query_params.get("account")
+
+        def find(reads: Reads) -> Response:
+            try:
+                return json_answer(dump(month_view(reads, now, month=month, account=account)))
+            except ConfigError:
+                return error_answer(404, "no such account")
+
+        return await self._store.read(find)
+
 
 def find_jobs(reads: Reads, job_id: str, account: str | None) -> list[JobRecord]:
     """The jobs of that id, of one account or of all."""
     return [record for record in reads.find_jobs(job_id) if account is None or record.key.account == account]
 
 
-def whole_job(reads: Reads, record: JobRecord) -> dict[str, object]:
-    """The view of one job with all its alerts."""
+def whole_job(reads: Reads, record: JobRecord, now: datetime) -> dict[str, object]:
+    """The view of one job with all its alerts and its money."""
     key = record.key
     alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_MOST_ALERTS))
-    return job_view(record, alerts, reads.acks())
+    return job_view(record, alerts, reads.acks()) | {"money": money_view(reads, record, now)}
 
 
 def _probe(reasons: Sequence[str]) -> Response:
     return json_answer(dump({"reasons": list(reasons)}), 503 if reasons else 200)
+
+
+def _month(request: Request) -> datetime | None:
+    asked = request.query_params
+    if set(asked) - {"month", "account"}:
+        raise HTTPException(400, "known parameters are month and account")
+    if "month" not in asked:
+        return None
+    found = _MONTH.fullmatch(asked["month"])
+    if found is None:
+        raise HTTPException(400, "month is a year and a month, such as 2026-11")
+    return datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
 
 
 def _alert_query(request: Request) -> AlertQuery:

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.phrasing import clock, number, steps
 from watcher.service.book import unpacked
+from watcher.service.money import money_view
 from watcher.service.ports import Clock, Reads, Store
 from watcher.service.records import Ack, AlertQuery, JobKey, JobRecord
 from watcher.service.status import alert_view, job_view, proposal_view, status_view
@@ -155,11 +156,12 @@ def _whole(reads: Reads, record: JobRecord, now: datetime) -> Json:
     curve = unpacked(record).curve.values()
     finite = [value for value in curve if value is not None and math.isfinite(value)]
     alerts, acks = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id)), reads.acks()
+    money = money_view(reads, record, now)["rows"]
     return {
         "job": _row(record, (), now),
         "alerts": [_alert(alert, now, acks) for alert in alerts],
         "proposals": [proposal_view(p) | {"ago": ago(p.proposed_at, now)} for p in reads.proposals(key=key)],
-        "facts": [(label, value) for label, value in _facts(record) if value not in (None, "")],
+        "facts": [(label, value) for label, value in (*_facts(record), *money) if value not in (None, "")],
         "curve": Spark(curve),
         "low": min(finite, default=None),
         "high": max(finite, default=None),
@@ -187,6 +189,5 @@ def _facts(record: JobRecord) -> list[tuple[str, Any]]:
         ("learning rate", None if job.learning_rate is None else number(job.learning_rate)),
         ("from checkpoint", job.from_checkpoint),
         *((label, None if moment is None else clock(moment)) for label, moment in moments),
-        ("price", price(job.total_price_nano)),
         ("auto-cancel", "never: vetoed" if record.keep else None),
     ]

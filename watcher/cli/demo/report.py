@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -12,7 +11,9 @@ from rich.text import Text
 from watcher.cli import drawing
 from watcher.cli.demo.folder import ApiLog, Folder
 from watcher.cli.demo.story import Story
-from watcher.domain import money
+from watcher.domain import billing, moneywords
+from watcher.domain.billing import Meter
+from watcher.domain.observations import Status
 from watcher.service.status import Json
 
 _EXPECTED = frozenset({"completion"})
@@ -101,15 +102,18 @@ def _summary(story: Story, saved: dict[str, tuple[int, int]], api: ApiLog, recei
 
 def _dollars(story: Story, cancelled: Sequence[str]) -> str:
     """What that is in money, with what was assumed; nothing where a price is not known."""
-    amounts = [
-        money.unused(money.dollars(job["price_nano"]), job["step"], job["total_steps"])
-        for job in story.jobs
-        if job["id"] in cancelled
-    ]
-    known = [amount for amount in amounts if amount is not None]
-    if len(known) < len(cancelled):
+    bills = [billing.bill(_meter(job)) for job in story.jobs if job["id"] in cancelled]
+    saved = billing.total(bill.saved for bill in bills)
+    if saved.unknown or len(bills) < len(cancelled):
         return ""
-    return f", worth {money.show(sum(known, Decimal(0)))} of the simulated prices {money.BY_STEPS}"
+    resting = moneywords.conditions(saved.sum.assumes, before=" ")
+    return f", worth {moneywords.amount(saved.sum)} of the simulated prices{resting}"
+
+
+def _meter(job: Json) -> Meter:
+    """Of a job that was cancelled."""
+    status, price = Status.CANCELLED, job["price_nano"]
+    return Meter(status=status, price_nano=price, done=job["step"], planned=job["total_steps"])
 
 
 def _count(number: int, noun: str) -> str:
