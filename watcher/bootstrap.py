@@ -30,6 +30,7 @@ from watcher.service.consent import Consent, Person
 from watcher.service.digests import Digests
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.drill import Drill, with_drills
+from watcher.service.earlyview import Configured, knobs_of
 from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
 from watcher.service.parked import requeue
@@ -219,6 +220,12 @@ def pictures_of(settings: Settings, store: Store) -> Pictures | None:
 def routing_of(settings: Settings) -> Routing:
     """The routes that are in force, with those of drills."""
     return with_drills(settings.routing(), [receiver.name for receiver in settings.receivers])
+
+
+def early_stopping_of(settings: Settings) -> Configured:
+    """What each selection's jobs are created with, where the settings say so."""
+    found = {selection.name: knobs_of(settings.rules_for(selection)) for selection in settings.jobs}
+    return {name: knobs for name, knobs in found.items() if knobs is not None}
 
 
 def provider_of(account: Account, clock: Clock, telemetry: Telemetry | None = None) -> TogetherProvider:

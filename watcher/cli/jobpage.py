@@ -29,6 +29,7 @@ def page(job: Json) -> list[RenderableType]:
         "metrics": _curves(job["curves"]),
         "alerts": tables.alert_table(job["alerts"], None) if job["alerts"] else None,
         "cancel": _cancel(job),
+        "early stopping": _early_stopping(job["early_stopping"]),
         f"checkpoints (all: watcher checkpoints {job['id']})": checkpoint_table(job["checkpoints"]),
         f"newest events (all: watcher events {job['id']})": event_table(job["events"]),
     }
@@ -123,6 +124,15 @@ def _number(value: float | str | None) -> str:
     if value is None:
         return "—"
     return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _early_stopping(found: Json | None) -> Table | None:
+    if found is None:
+        return None
+    lines = Table.grid()
+    for line in found["lines"]:
+        lines.add_row(Text(drawing.sentence(line)))
+    return lines
 
 
 def _cancel(job: Json) -> RenderableType | None:

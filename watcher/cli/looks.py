@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from watcher import bootstrap
 from watcher.cli import drawing, jobpage, tables
 from watcher.cli.common import (
     ConfigOption,
@@ -52,14 +53,17 @@ def jobs(
 
     JSON is one document, {"jobs": […]}; one job whole has its curves, newest events, checkpoints and cancels in it.
     """
-    link, now = settings_of(config, offline=True).links.job, SystemClock().now()
+    settings, now = settings_of(config, offline=True), SystemClock().now()
+    link, early = settings.links.job, bootstrap.early_stopping_of(settings)
     labels = {account.name: account.labels for account in accounts_of(config)}
     with reading(config, state_dir) as store:
         found = store.read_now(
             lambda reads: (
                 job_views(reads)
                 if job is None
-                else [page_view(reads, r, now, link=link, labels=labels) for r in named(reads, job)]
+                else [
+                    page_view(reads, r, now, link=link, labels=labels, early_stopping=early) for r in named(reads, job)
+                ]
             )
         )
     if format is Format.JSON:

@@ -14,6 +14,7 @@ from watcher.cli import (
     acts,
     demo,
     drilling,
+    earlystopping,
     ending,
     explaining,
     keeping,
@@ -63,7 +64,7 @@ def _root(
 
 
 PARTS = (starting, running, looks, explaining, lists, spending, acts, silencing, ending, routing, outbox, drilling,
-         keeping, replaying, simulating, demo)  # fmt: skip
+         keeping, replaying, earlystopping, simulating, demo)  # fmt: skip
 for part in PARTS:
     part.register(app)
 

@@ -15,6 +15,7 @@ from watcher.domain.curve import sparkline
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.feed import step_order
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, Status, TrainRow, finite
+from watcher.service.earlyview import Configured, early_stopping_view
 from watcher.service.introduce import identities
 from watcher.service.money import money_view
 from watcher.service.ports import Reads
@@ -37,8 +38,12 @@ def page_view(
     *,
     link: str = "",
     labels: Mapping[str, dict[str, str]] | None = None,
+    early_stopping: Configured | None = None,
 ) -> Json:
-    """One job with all that is known of it. `link` is the form of its page, `labels` those of each account."""
+    """One job with all that is known of it.
+
+    `link` is the form of its page, `labels` those of each account, `early_stopping` what is configured of selections.
+    """
     key = record.key
     alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_EVERYTHING))
     seen = [o for _, o in reads.observations(key)]
@@ -58,6 +63,9 @@ def page_view(
         "checkpoints": [checkpoint_view(c, key.job_id) for c in stored_checkpoints(record, log, rows)],
         "proposals": [proposal_view(p) for p in reads.proposals(key=key)],
         "money": money_view(reads, record, now),
+        "early_stopping": early_stopping_view(
+            record.snapshot, rows, log, (early_stopping or {}).get(record.selection), now
+        ),
     }
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from watcher.domain import billing, money, moneywords
-from watcher.domain.billing import Meter
-from watcher.domain.early_stop_check import Would, would
-from watcher.domain.early_stopping import DOCUMENTED, Course, Evaluation, show
+from watcher.domain import money
+from watcher.domain.early_stop_check import would
+from watcher.domain.early_stop_words import would_words
+from watcher.domain.early_stopping import DOCUMENTED, Course, Evaluation
 from watcher.domain.event_log import earliest, highest
 from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, Status, TrainRow, finite
 from watcher.domain.phrasing import number, pairs, quote, span, steps
@@ -168,24 +168,14 @@ def _would_have(state: CompletionState) -> str | None:
     found = would(_course(state), lowest)
     if state.early_stopped or found is None or evals < DOCUMENTED.least_evals:
         return None
-    return f"with {DOCUMENTED}, the documented defaults, it {_outcome(state, found)}"
-
-
-def _outcome(state: CompletionState, found: Would) -> str:
-    halt = found.halt.step
-    done = steps(halt, state.planned)
-    unused = max(0, state.planned - halt) if state.planned else None
-    as_halted = Meter(
-        status=Status.COMPLETED, early_stopped=True, price_nano=state.price_nano, done=halt, planned=state.planned
+    return would_words(
+        found,
+        DOCUMENTED,
+        "the documented defaults",
+        until=state.planned,
+        planned=state.planned,
+        price_nano=state.price_nano,
     )
-    worth = billing.bill(as_halted).saved
-    words = [f"would have halted at step {done} and shipped step {found.ships}"]
-    words += [f"{unused} steps saved" if unused is not None else "steps saved unknown"]
-    words += [moneywords.told(worth)] if worth.dollars else []
-    if found.better is not None:
-        by = f", {number(found.lost)} lower" if found.lost else ""
-        words += [f"but a better eval came later: {show(found.better)}{by}"]
-    return "; ".join(words)
 
 
 def _duration(state: CompletionState) -> str | None:
