@@ -210,7 +210,7 @@ def test_a_rule_that_is_taken_out_alerts_no_more(tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     text = CONFIG.read_text()
     config.write_text(text.replace("  plateau:\n", ""))
-    played = _play(tmp_path / "out", "--config", str(config), "--speed", "60", "--seconds", "9", "--faults", "0")
+    played = _play(tmp_path / "out", "--config", str(config), "--speed", "60", "--seconds", "15", "--faults", "0")
 
     found = set[str]().union(*played.rules().values())
     assert played.code == 0
