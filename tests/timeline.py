@@ -40,7 +40,7 @@ from watcher.service.consent import Consent, Person
 from watcher.service.dispatcher import Dispatcher
 from watcher.service.errors import StoreError
 from watcher.service.perform import CancelPerformer
-from watcher.service.ports import NoTelemetry
+from watcher.service.ports import NoTelemetry, Telemetry
 from watcher.service.records import AlertQuery, JobKey, OutboxRow, Proposal
 from watcher.service.report import SweepReport
 from watcher.service.router import Router
@@ -145,6 +145,7 @@ class Scene:
     )
     watches: Callable[[str], bool] = lambda _job_id: True
     clock: FakeClock = field(default_factory=FakeClock)
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
     provider: FakeProvider = field(init=False)
     team: FakeTarget = field(init=False)
     receivers: FakeReceivers = field(init=False)
@@ -177,8 +178,7 @@ class Scene:
     def start(self) -> None:
         """Put the app together as it stands in the configuration, over the store's file."""
         self.store = FlakyStore(open_store(self.directory / "watcher.db"))
-        telemetry = NoTelemetry()
-        self.faults = Faults((WatcherFault(),), self.store, self.clock, telemetry)
+        self.faults = Faults((WatcherFault(),), self.store, self.clock, self.telemetry)
         self.windows = Windows(self.store, self.clock)
         self.desk = CancelDesk(
             store=self.store,
@@ -201,7 +201,7 @@ class Scene:
             committer=Committer(self.store, self.clock, lambda: None),
             cancels=self.desk,
             faults=self.faults,
-            telemetry=telemetry,
+            telemetry=self.telemetry,
         )
         self.router = Router(store=self.store, clock=self.clock, routing=self.routing, receivers=self.receivers)
         performer = CancelPerformer(
@@ -210,7 +210,7 @@ class Scene:
             desk=self.desk,
             windows=self.windows,
             sweepers={"main": self.sweeper}.get,
-            telemetry=telemetry,
+            telemetry=self.telemetry,
         )
         self.dispatcher = Dispatcher(
             store=self.store,
@@ -220,7 +220,7 @@ class Scene:
             windows=self.windows,
             provider_of={"main": self.provider}.get,
             faults=self.faults,
-            telemetry=telemetry,
+            telemetry=self.telemetry,
             rng=random.Random(0),  # noqa: S311 - the same waits in every run
         )
 

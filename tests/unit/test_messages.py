@@ -10,6 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.told import ACCOUNT, DIVERGED, FACTS, JOB, QUIET, TOLD
 from tests.unit.test_formats import snapshots_as
+from watcher.domain import moneywords
 from watcher.domain.alerts import Alert, AlertState, Subject, Transition, TransitionReason
 from watcher.domain.compose import compose, compose_many
 from watcher.domain.facts import JobFacts
@@ -23,6 +24,7 @@ from watcher.notify.formats.parts import title
 KEY = "3f9a1c27be040b5d77aa"
 RENDERERS = {"txt": text.render, "md": markdown.render, "html": html.render}
 HOUR = timedelta(hours=1)
+LOST = replace(FACTS, status="cancelled", running=False).meter
 NOTES = {
     TransitionReason.RESOLVED: "no longer found",
     TransitionReason.ENDED: "the job has ended and is not followed any more",
@@ -32,7 +34,7 @@ NOTES = {
     TransitionReason.WOULD_CANCEL: "Auto-cancel only observes here: with enforce, the job would be cancelled now.",
     TransitionReason.CANCEL_REFUSED: "Not cancelled: step 172 of 400 is 43 %, outside 50–90 %.",
     TransitionReason.CANCEL_REQUESTED: "A cancel was requested at step 172.",
-    TransitionReason.CANCELLED: "Cancelled at step 172. 228 of 400 steps were not run.",
+    TransitionReason.CANCELLED: f"Cancelled at step 172. {moneywords.cancelled(LOST)}",
     TransitionReason.CANCEL_OVERTAKEN: "The job ended by itself before the cancel took effect: completed.",
     TransitionReason.CANCEL_FAILED: "The cancel was requested, but the job still runs. Cancel it by hand.",
     TransitionReason.CANCEL_VETOED: "Vetoed: the watcher will not cancel this job.",
@@ -56,6 +58,8 @@ def told(reason: TransitionReason, alert: Alert = DIVERGED) -> Transition:
 
 def facts_at(transition: Transition) -> JobFacts:
     facts = FACTS if transition.alert.may_cancel else QUIET
+    if transition.reason is TransitionReason.CANCELLED:
+        return replace(facts, status="cancelled", running=False)
     return replace(facts, fresh_at=transition.at - timedelta(seconds=12))
 
 

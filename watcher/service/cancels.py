@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from watcher.domain import moneywords
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.cancel_policy import (
     NEVER_CANCELS,
@@ -21,6 +22,7 @@ from watcher.domain.cancel_policy import (
 )
 from watcher.domain.observations import Status
 from watcher.domain.verdicts import Finding
+from watcher.service.book import meter_of
 from watcher.service.ports import Reads, Store
 from watcher.service.records import MANUAL, Proposal, ProposalState
 from watcher.service.subjects import Faults
@@ -333,9 +335,8 @@ def _told(alert: Alert, reason: TransitionReason, visit: Visit, note: str) -> Tr
 
 def _cancelled(visit: Visit) -> str:
     book = visit.book
-    step, total = book.state.pace.train_step, book.snapshot.total_steps
-    saved = f" {total - step} of {total} steps were not run." if total and step is not None and total > step else ""
+    step, saved = book.state.pace.train_step, moneywords.cancelled(meter_of(book.record, book.state))
     kept = book.state.checkpoint_step
     checkpoint = f" Newest saved checkpoint: step {kept}." if kept else " No checkpoint had been saved yet."
     where = "before its first step" if step is None else f"at step {step}"
-    return f"Cancelled {where}.{saved}{checkpoint}"
+    return f"Cancelled {where}.{f' {saved}' if saved else ''}{checkpoint}"

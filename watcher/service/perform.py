@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from watcher.domain import codec
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.cancel_policy import Guard, Refusal
 from watcher.domain.event_log import OUR_CANCEL
+from watcher.domain.facts import JobFacts
 from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
 from watcher.service.cancels import UNREADABLE, CancelDesk
@@ -47,6 +49,7 @@ class _Posted:
 
     proposal: Proposal
     told: Transition
+    facts: JobFacts
 
 
 class CancelPerformer:
@@ -248,13 +251,13 @@ class CancelPerformer:
         posted = replace(intended, posted_at=self._clock.now(), detail=detail)
         visit.book.proposal = posted
         told = Transition(alert=alert, reason=TransitionReason.CANCEL_REQUESTED, at=self._clock.now())
-        return _Posted(posted, told)
+        return _Posted(posted, told, visit.book.facts(sweeper.config.link))
 
     async def _remember(self, taken: _Posted) -> None:
         """Write that the POST was taken, however long the store takes to come back: it must not be sent again."""
         while True:
             try:
-                await self._store.write(lambda tx: _record_posted(tx, taken.proposal, taken.told))
+                await self._store.write(lambda tx: _record_posted(tx, taken))
             except StoreError as error:
                 log.error("cancel.outcome_not_stored", reason=str(error))
                 await self._clock.sleep(AGAIN.total_seconds())
@@ -286,6 +289,6 @@ class CancelPerformer:
         await sweeper.commit(after)
 
 
-def _record_posted(tx: Writes, posted: Proposal, told: Transition) -> None:
-    tx.move_proposal(posted.id, ProposalState.REQUESTED, posted)
-    tx.add_transition(told)
+def _record_posted(tx: Writes, taken: _Posted) -> None:
+    tx.move_proposal(taken.proposal.id, ProposalState.REQUESTED, taken.proposal)
+    tx.add_transition(taken.told, codec.encode(taken.facts))

@@ -17,6 +17,7 @@ from watcher.service.book import JobBook, load_book, new_book, read_stored
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
+from watcher.service.counting import count_saved
 from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
@@ -332,6 +333,7 @@ class Sweeper:
         self._faults.over("job", job_id)
         for proposal in [*([visit.proposal] if visit.proposal else []), *(p for _, p in visit.moves)]:
             self._telemetry.cancel(proposal.state.value)
+        count_saved(self._telemetry, visit)
         for transition in visit.transitions:
             self._telemetry.alert(transition.alert.rule, transition.reason.value)
             log.info(

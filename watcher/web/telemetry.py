@@ -84,6 +84,10 @@ class PrometheusTelemetry:
         self._alerts = counter("alerts", "Transitions of alerts, by what is told.", "rule", "reason")
         self._notifications = counter("notifications", "Deliveries tried; `ok` was taken.", "receiver", "outcome")
         self._cancels = counter("cancels", "What became of cancels.", "outcome")
+        self._saved_steps = counter("saved_steps", "Planned steps not run because the watcher cancelled.", "account")
+        self._saved_dollars = counter(
+            "saved_dollars", "What those steps would have cost: estimated, as if every step cost the same.", "account"
+        )
         self._faults = counter("faults", "Faults of the watcher itself.", "kind")
 
     def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None:
@@ -109,6 +113,11 @@ class PrometheusTelemetry:
 
     def cancel(self, outcome: str) -> None:
         self._cancels.labels(self._labels.keep("outcome", outcome)).inc()
+
+    def saved(self, account: str, steps: int, dollars: float) -> None:
+        account = self._labels.keep("account", account)
+        self._saved_steps.labels(account).inc(steps)
+        self._saved_dollars.labels(account).inc(dollars)
 
     def fault(self, kind: str) -> None:
         self._faults.labels(self._labels.keep("kind", kind)).inc()

@@ -1,0 +1,16 @@
+"""What is counted once it is durable, beside what sweeps and deliveries count themselves."""
+
+from watcher.domain import billing
+from watcher.service.book import meter_of
+from watcher.service.ports import Telemetry
+from watcher.service.records import MANUAL, ProposalState
+from watcher.service.visit import Visit
+
+
+def count_saved(telemetry: Telemetry, visit: Visit) -> None:
+    """Steps and dollars that a cancel of the watcher's own left unspent, once its job is seen cancelled."""
+    ended = (proposal for _, proposal in visit.moves if proposal.state is ProposalState.CONFIRMED)
+    if all(proposal.mode == MANUAL for proposal in ended):
+        return
+    bill = billing.bill(meter_of(visit.book.record, visit.book.state))
+    telemetry.saved(visit.book.key.account, bill.steps_saved or 0, float(bill.saved.dollars or 0))
