@@ -36,9 +36,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 KEEP_JOBS = 2 * DAY
 """How long a finished job stays in the API's list before its owner deletes it."""
 RUNS = (
-    "healthy-a healthy-b noisy diverging-a diverging-b spike nan nan-filtered stuck overfitting early-stopped user-error "
-    "billing stalled dpo restarted gradients"
-).split()
+    *("healthy-a", "healthy-b", "noisy", "diverging-a", "diverging-b", "spike", "nan", "nan-filtered", "stuck"),
+    *("overfitting", "early-stopped", "user-error", "billing", "stalled", "dpo", "restarted", "gradients"),
+)
 
 
 class SoakClock:

@@ -33,6 +33,7 @@ from watcher.domain.routing import Route, Routing
 from watcher.domain.rule import Rule
 from watcher.domain.rules.provider_unreachable import ProviderUnreachable
 from watcher.domain.rules.watcher_fault import WatcherFault
+from watcher.domain.vetolinks import VetoLinks
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
@@ -55,6 +56,7 @@ SWEEP_EVERY = 30.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SOMEBODY = Person("ada", "command", "it is fine")
 ENFORCE = CancelPolicy(mode=CancelMode.ENFORCE)
+LINKS = VetoLinks(b"the key of this scene", "https://watcher.example.com")
 PROPOSE = CancelPolicy(mode=CancelMode.PROPOSE, veto_window=timedelta(minutes=5))
 
 
@@ -221,6 +223,7 @@ class Scene:
             provider_of={"main": self.provider}.get,
             faults=self.faults,
             telemetry=self.telemetry,
+            veto_link=LINKS.of,
             rng=random.Random(0),  # noqa: S311 - the same waits in every run
         )
 

@@ -18,6 +18,7 @@ from watcher.daemon.control import Handler
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
+from watcher.domain.vetolinks import VetoLinks
 from watcher.notify.picture import picture
 from watcher.notify.receivers import ConfiguredReceivers, build_receivers
 from watcher.providers.heartbeat import HttpHeartbeat
@@ -49,7 +50,7 @@ from watcher.store.sqlite import SqliteStore, open_store
 DATABASE = "watcher.db"
 KILL_SWITCH = "no-cancel"
 _LOCK = "lock"
-_TARGET_KEY = "target.key"
+_TARGET_KEY, _LINK_KEY = "target.key", "link.key"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class App:
     retention: Retention
     manual: ManualCancel
     consent: Consent
+    links: VetoLinks
     windows: Windows
     faults: Faults
     telemetry: Telemetry
@@ -131,7 +133,7 @@ def build(
     console = console or sys.stdout
     receivers = receivers_of(settings, directory, console)
     store = open_store(database_path(settings, directory))
-    wake = asyncio.Event()
+    wake, links = asyncio.Event(), veto_links_of(settings, directory)
     faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
     windows = Windows(store, clock)
     desk = CancelDesk(store=store, windows=windows, faults=faults, kill_switch=(directory / KILL_SWITCH).exists)
@@ -171,6 +173,7 @@ def build(
         telemetry=telemetry,
         rng=rng or random.Random(),  # noqa: S311 - spreads retries, hides nothing
         pictures=pictures_of(settings, store),
+        veto_link=links.of,
         done=wake.set,
     )
     return App(
@@ -195,6 +198,7 @@ def build(
         retention=Retention(store, clock, settings.retention.policy()),
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         windows=windows,
+        links=links,
         consent=Consent(store=store, clock=clock, sweepers=sweepers.values, wake=wake.set),
         faults=faults,
         telemetry=telemetry,
@@ -209,7 +213,7 @@ def receivers_of(settings: Settings, directory: Path, console: TextIO) -> Config
         ConfigError: a URL can't be used.
     """
     urls = {r.name: [url.get_secret_value() for url in r.urls] for r in settings.receivers}
-    return build_receivers(urls, key=_target_key(directory), console=console)
+    return build_receivers(urls, key=_key(directory, _TARGET_KEY), console=console)
 
 
 def pictures_of(settings: Settings, store: Store) -> Pictures | None:
@@ -286,9 +290,17 @@ def account_config(settings: Settings, account: Account) -> AccountConfig:
     )
 
 
-def _target_key(directory: Path) -> bytes:
-    """The key of the hashes that stand for receiver URLs in the outbox: made once, kept beside the database."""
-    path = directory / _TARGET_KEY
+def veto_links_of(settings: Settings, directory: Path) -> VetoLinks:
+    """Who makes the links by which a proposal can be vetoed, and knows its own."""
+    return VetoLinks(_key(directory, _LINK_KEY), settings.web.public_url or "")
+
+
+def _key(directory: Path, name: str) -> bytes:
+    """A key of this state directory, made once and kept beside the database.
+
+    One is that of the hashes that stand for receiver URLs in the outbox, another signs the links of vetoes.
+    """
+    path = directory / name
     try:
         # An empty file is what a power cut leaves of one that was not synced: an empty key would hide nothing.
         if path.exists() and (known := bytes.fromhex(path.read_text())):

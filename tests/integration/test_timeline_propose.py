@@ -13,6 +13,7 @@ from tests.timeline import (
     CANCELLED,
     ENFORCE,
     FROZEN,
+    LINKS,
     NEVER,
     PROPOSE,
     PROPOSED,
@@ -68,10 +69,21 @@ async def test_it_is_announced_and_cancelled_when_its_window_has_passed(play: Sc
     (message,) = play.of(PROPOSED)
     (proposal,) = await play.proposals()
     assert (message.proposal_id, message.proposal_round) == (proposal.id, 1)
+
     assert message.deadline_at == proposal.deadline_at == START + timedelta(minutes=15, seconds=30)
     assert "2026-01-01 00:15:30 UTC (in 5 min; " in message.action
     assert "watcher veto ft-1" in message.action
     assert "watcher approve ft-1" in message.action
+
+
+async def test_the_announcement_carries_its_veto_link_and_no_file_holds_it(play: Scene, tmp_path: Path) -> None:
+    await play.run("11m")
+
+    (announced,), (first,) = play.of(PROPOSED), play.of(firing("high"))
+    token = LINKS.token(announced.proposal_id)
+    assert announced.veto == f"https://watcher.example.com/veto/{announced.proposal_id}?t={token}"
+    assert first.veto == ""
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()] == []
 
 
 async def test_the_window_begins_when_somebody_got_the_announcement(play: Scene) -> None:

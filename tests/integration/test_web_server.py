@@ -224,3 +224,14 @@ def _refuses(port: int) -> bool:
     except OSError:
         return True
     return False
+
+
+async def test_behind_a_proxy_it_answers_to_the_public_name_too() -> None:
+    server = WebServer(HELLO, "127.0.0.1", 0, also=("watcher.example.com",))
+    await server.start()
+    try:
+        answers = [await fetch(server.url, host) for host in ("watcher.example.com", "evil.example.com", None)]
+    finally:
+        await server.stop()
+
+    assert [answer.status_code for answer in answers] == [200, 421, 200]

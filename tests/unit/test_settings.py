@@ -105,7 +105,7 @@ def test_the_environment_wins_over_secret_files_and_they_over_the_file(load: Loa
     text = "web: {enabled: false, host: file, port: 1}\nlog: {level: debug, format: json}"
     settings = load(text, KEY | {"WATCHER_WEB__PORT": "3", "WATCHER_LOG__LEVEL_FILE": str(tmp_path / "level")})
 
-    assert settings.web.model_dump() == {"enabled": False, "host": "docker", "port": 3}
+    assert settings.web.model_dump() == {"enabled": False, "host": "docker", "port": 3, "public_url": None}
     assert settings.log.model_dump() == {"level": "error", "format": "json"}
 
 

@@ -43,6 +43,7 @@ from watcher.settings import Settings, effective
 from watcher.web.app import build_app
 from watcher.web.server import WebServer
 from watcher.web.telemetry import PrometheusTelemetry
+from watcher.web.veto import VetoPages
 
 log = structlog.get_logger(__name__)
 
@@ -89,8 +90,10 @@ async def _run(
     control = ControlServer(directory, bootstrap.handlers(app))
     notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
-        web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health)
-        parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, settings.web.port if port is None else port)))
+        veto = VetoPages(app.store, app.consent, app.links)
+        web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health, more=veto.routes())
+        at = settings.web.port if port is None else port
+        parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, at, also=settings.web.names)))
     daemon = Daemon(
         sweepers=list(app.sweepers.values()),
         router=app.router,

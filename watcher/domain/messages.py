@@ -53,5 +53,7 @@ class Message:
     proposal_round: int = 0
     deadline_at: datetime | None = None
     """The earliest end of that window; a late delivery makes it later."""
+    veto: str = ""
+    """The link by which this proposal can be vetoed: set when the message is sent, and stored nowhere."""
     items: tuple[Item, ...] = ()
     """Set when the message tells of several alerts: then `what` counts them, and each is in here."""

@@ -34,6 +34,9 @@ _TITLE_IS_MARKUP = frozenset(
 """Services where the title, at least in one of their modes, goes into the text and is read as markup."""
 
 
+_BUTTONS = frozenset({"ntfy", "ntfys"})
+
+
 def silence_loggers() -> None:
     """Nothing from Apprise and the libraries under it reaches a log; failures are told by DeliveryError."""
     for name in TALKATIVE:
@@ -143,6 +146,17 @@ def body_of(style: Style, message: Message, *, picture: bool) -> str:
     """The message in the plug-in's own format, so that Apprise converts nothing."""
     shown = {"picture": PICTURE} if picture and style.inline else {}
     return style.render(message, limit=style.limit, heading=style.heading, **shown)
+
+
+def offer_veto(plugin: Any, scheme: str, message: Message) -> None:  # noqa: ANN401 - a NotifyBase
+    """Give a button to ntfy, which asks for the link itself; all others show the link in the text.
+
+    The plug-in sends its field as the header X-Actions, in the short form of
+    https://docs.ntfy.sh/publish/#action-buttons. It is set anew for each message: a lane sends one at a time.
+    """
+    if scheme in _BUTTONS:
+        button = f"http, Veto, {message.veto}, method=POST, clear=true" if message.veto else None
+        plugin._NotifyNtfy__actions = button  # noqa: SLF001 - Apprise takes it from the address alone
 
 
 def takes_pictures(plugin: Any, scheme: str) -> bool:  # noqa: ANN401 - a NotifyBase

@@ -85,6 +85,7 @@ class PluginSender:
         return self._send(message, None)
 
     def _send(self, message: Message, picture: bytes | None) -> DeliveryError | None:
+        plugins.offer_veto(self._plugin, self.scheme, message)
         with recorded() as answers:
             try:
                 taken = self._plugin.notify(**self._arguments(message, picture))

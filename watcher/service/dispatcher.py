@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -49,12 +50,14 @@ class Dispatcher:
         telemetry: Telemetry,
         rng: random.Random,
         pictures: Pictures | None = None,
+        veto_link: Callable[[Message], str] = lambda _message: "",
         done: Callable[[], None] = lambda: None,
     ) -> None:
         self.receivers, self.pictures = receivers, pictures
         self._store, self._clock, self._performer, self._provider_of = store, clock, performer, provider_of
         self._windows = windows
         self._faults, self._telemetry, self._rng, self._done = faults, telemetry, rng, done
+        self._veto_link = veto_link
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self.delivered = 0
 
@@ -118,8 +121,10 @@ class Dispatcher:
             await self._readdress(row)
             return
         message = codec.decode(Message, row.payload)
+        picture = await self._picture(message, target)
         try:
-            await target.deliver(message, await self._picture(message, target))
+            # The link is a key to the veto: it is made anew for every send, and no database holds it.
+            await target.deliver(replace(message, veto=self._veto_link(message)), picture)
         except DeliveryError as error:
             await self._not_delivered(row, target, error)
             return

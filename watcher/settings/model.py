@@ -178,12 +178,27 @@ class Heartbeat(Part):
     interval: Positive = timedelta(seconds=60)
 
 
+def _public(value: str) -> str:
+    parts = urlsplit(value)
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
+        raise ValueError("expected the address at which people reach the page, such as https://watcher.example.com")
+    return value.rstrip("/")
+
+
 class Web(Part):
     """The page, the JSON API and the probes."""
 
     enabled: bool = True
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    public_url: Annotated[str, AfterValidator(_public)] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The host names of `public_url`, as browsers send them."""
+        host = urlsplit(self.public_url).hostname if self.public_url else None
+        return (f"[{host}]" if ":" in host else host,) if host else ()
 
 
 class Retention(Part):

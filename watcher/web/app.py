@@ -1,11 +1,14 @@
 """The application: every route, and how errors are told."""
 
+from collections.abc import Sequence
+
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
@@ -20,7 +23,14 @@ log = structlog.get_logger(__name__)
 _BLIND = "The store can't be read now; the log of the watcher says why."
 
 
-def build_app(*, store: Store, clock: Clock, telemetry: PrometheusTelemetry, health: HealthSource) -> Starlette:
+def build_app(
+    *,
+    store: Store,
+    clock: Clock,
+    telemetry: PrometheusTelemetry,
+    health: HealthSource,
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
     """The application over a store that it only reads.
 
     Args:
@@ -28,6 +38,7 @@ def build_app(*, store: Store, clock: Clock, telemetry: PrometheusTelemetry, hea
         clock: the time of the answers.
         telemetry: what `/metrics` tells beside the store.
         health: who answers the probes.
+        more: routes of other parts, such as the page behind veto links.
     """
     api, pages = Api(store, clock, telemetry, health), Pages(store, clock, health)
 
@@ -45,7 +56,7 @@ def build_app(*, store: Store, clock: Clock, telemetry: PrometheusTelemetry, hea
         return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
 
     app = Starlette(
-        routes=[*api.routes(), *pages.routes()],
+        routes=[*api.routes(), *pages.routes(), *more],
         middleware=[Middleware(Front)],
         exception_handlers={HTTPException: refused, StoreError: blind},
     )

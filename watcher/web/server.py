@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,8 +22,9 @@ _PATIENCE = 2
 class WebServer:
     """Serves an application on one address. `port` and `url` tell where, once it was started."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._app = HostCheck(app, loopback_names(host)) if is_loopback(host) else app
+    def __init__(self, app: ASGIApp, host: str, port: int, *, also: Iterable[str] = ()) -> None:
+        """`also` are names by which a proxy before it is called, where it listens on loopback alone."""
+        self._app = HostCheck(app, {*loopback_names(host), *also}) if is_loopback(host) else app
         self._host, self._wanted = host, port
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -26,6 +26,7 @@ def _render(shown: Parts, colour: str, *, heading: bool, picture: str) -> str:
         f'<p style="color:{colour};font-size:17px;margin:0 0 8px"><b>{escape(shown.title)}</b></p>' if heading else "",
         f"<p>{escape(shown.what)}</p>" if shown.what else "",
         f"<p><b>Action:</b> {escape(shown.action)}</p>" if shown.action else "",
+        _button(shown.veto) if shown.veto else "",
         _picture(picture) if picture else "",
         "\n".join(map(_item, shown.items)),
         _facts(shown, drawn=bool(picture)),
@@ -37,6 +38,13 @@ def _render(shown: Parts, colour: str, *, heading: bool, picture: str) -> str:
         '<div style="font-family:sans-serif;font-size:15px;line-height:1.4;color:#1a1a1a;max-width:640px;'
         f'border-left:4px solid {colour};padding-left:14px;overflow-wrap:anywhere">\n{inner}\n</div>'
     )
+
+
+def _button(link: str) -> str:
+    style = "display:inline-block;padding:8px 14px;border:1px solid #555;border-radius:4px;text-decoration:none"
+    # The address in words too: the plain part of a mail is made of the words of this one.
+    button, address = f'<a href="{escape(link)}" style="{style}">Veto this cancel</a>', escape(link)
+    return f'<p>{button}<br><span style="color:#666;font-size:12px">{address}</span></p>'
 
 
 def _picture(name: str) -> str:

@@ -42,6 +42,7 @@ def _render(shown: Parts, *, heading: bool) -> str:
         f"**{escape(shown.title)}**" if heading else "",
         escape(shown.what),
         f"**Action:** {escape(shown.action)}" if shown.action else "",
+        f"[Veto this cancel](<{shown.veto}>)" if shown.veto else "",
         "\n".join(map(_item, shown.items)),
         "\n".join(line for line in evidence if line),
         f"[Open the job](<{shown.link}>)" if shown.link else "",

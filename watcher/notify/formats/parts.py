@@ -82,6 +82,7 @@ class Parts:
     left_out: int
     sparkline: str
     action: str
+    veto: str
     link: str
     key: str
 
@@ -155,6 +156,7 @@ def parts(message: Message) -> Parts:
         left_out=len(facts[_FACTS_LIMIT:]) + len(message.items[_ITEMS_LIMIT:]),
         sparkline=_drawing(message.sparkline),
         action=clean(message.action, _ACTION_LIMIT),
+        veto=safe_link(message.veto),
         link=safe_link(message.link),
         key=clean(message.key, BODY_LIMIT),
     )

@@ -14,6 +14,7 @@ def _render(shown: Parts, *, heading: bool) -> str:
         shown.title if heading else "",
         shown.what,
         f"action: {shown.action}" if shown.action else "",
+        f"veto: {shown.veto}" if shown.veto else "",
         *(line for item in shown.items for line in _item(item)),
         *(f"{label}: {value}" for label, value in shown.facts),
         left_out_note(shown),

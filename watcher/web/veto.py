@@ -1,0 +1,106 @@
+"""The page behind a veto link: looking changes nothing, since mail scanners and chats look too; a POST vetoes.
+
+The token in the address is all that is asked for, so no cookie and no login is involved that another site could ride
+on. An address without the right token is answered as one that does not exist, whether its proposal does or not.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from watcher.domain.vetolinks import VetoLinks
+from watcher.service.consent import Consent, Outcome, Person
+from watcher.service.ports import Reads, Store
+from watcher.service.records import JobRecord, Proposal
+from watcher.web.front import HEADERS
+from watcher.web.show import shown
+
+_LONGEST_BODY = 4096
+_STATUS = {Outcome.TOO_LATE: 409, Outcome.OVER: 410}
+_TITLES = {
+    Outcome.VETOED: "Vetoed",
+    Outcome.PROTECTED: "Vetoed",
+    Outcome.TOO_LATE: "Too late",
+    Outcome.OVER: "Over",
+}
+_ONE_FORM = {
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'")
+}
+"""The one page that has a form."""
+
+
+class VetoPages:
+    """`/veto/<proposal>?t=<token>`."""
+
+    def __init__(self, store: Store, consent: Consent, links: VetoLinks) -> None:
+        self._store, self._consent, self._links = store, consent, links
+        self._env = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=shown,
+        )
+
+    def routes(self) -> list[Route]:
+        """Everything this part answers."""
+        return [Route("/veto/{proposal_id}", self.veto, methods=["GET", "POST"])]
+
+    async def veto(self, request: Request) -> Response:
+        """GET (and HEAD) shows what would be vetoed; POST vetoes, with an optional name and reason."""
+        proposal_id = request.path_params["proposal_id"]
+        if not self._links.fits(proposal_id, request.query_params.get("t", "")):
+            raise HTTPException(404, "There is no such link")
+        found = await self._store.read(lambda reads: _read(reads, proposal_id))
+        if found is None:
+            raise HTTPException(404, "There is no such link")
+        proposal, record = found
+        if request.method != "POST":
+            return self._page(proposal, record)
+        words = await _words(request)
+        person = Person(words.get("who", ""), "link", words.get("why", ""))
+        answer = await self._consent.veto(proposal.key.job_id, person, proposal_id=proposal_id)
+        outcome = Outcome(answer["outcome"])
+        told = {"title": _TITLES[outcome], "text": answer["text"]}
+        return self._page(proposal, record, status=_STATUS.get(outcome, 200), **told)
+
+    def _page(
+        self, proposal: Proposal, record: JobRecord | None, *, status: int = 200, title: str = "", text: str = ""
+    ) -> Response:
+        values: dict[str, Any] = {
+            "job": proposal.key.job_id,
+            "label": (record.snapshot.suffix if record else None) or proposal.key.job_id,
+            "account": proposal.key.account,
+            "reason": proposal.reason,
+            "open": proposal.state.open,
+            "state": proposal.state.value,
+            "deadline": proposal.deadline_at,
+            "title": title,
+            "text": text,
+        }
+        return HTMLResponse(self._env.get_template("veto.html").render(values), status, _ONE_FORM)
+
+
+def _read(reads: Reads, proposal_id: str) -> tuple[Proposal, JobRecord | None] | None:
+    proposal = reads.proposal(proposal_id)
+    return None if proposal is None else (proposal, reads.job(proposal.key))
+
+
+async def _words(request: Request) -> dict[str, str]:
+    """The fields of the form; none of a body that is no form, as ntfy sends."""
+    body = b""
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _LONGEST_BODY:
+                raise HTTPException(413, "That is too much")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The request was cut off") from error
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
