@@ -247,6 +247,25 @@ def test_narrow_terminals_are_kept_to(run: Run, fill: Fill, monkeypatch: pytest.
     assert max(len(line) for _, out, _ in shown for line in out.splitlines()) <= width
 
 
+@pytest.mark.parametrize("width", [80, 100, 120, 140])
+def test_share_health_and_what_fires_are_never_cut(
+    run: Run, fill: Fill, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    def story(tx: Writes) -> None:
+        a_story(tx)
+        tx.save_job(a_running_job("ft-long", suffix="a-rather-long-name-of-a-run-of-somebody"))
+
+    fill(story)
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run("jobs")
+
+    assert "…" not in re.sub(r"(?m)^\S+", "", out)  # only names are cut
+    _, document, _ = run("jobs", "--format", "json")
+    for job in json.loads(document)["jobs"]:
+        assert job["health"] in out
+    assert "divergence" in out
+
+
 def test_looking_changes_nothing(run: Run, fill: Fill, tmp_path: Path) -> None:
     fill(a_story)
     before = (tmp_path / "watcher.db").read_bytes()

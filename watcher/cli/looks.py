@@ -29,6 +29,10 @@ from watcher.service.status import Json, alert_views, job_views, status_view
 
 _EVERYTHING = 100_000
 _BAR, _CURVE, _SHORT_CURVE = 12, 24, 12
+_CURVED, _ROOMY = 112, 124
+"""Columns from which on a short curve, and a bar with a whole curve, have room beside what is never cut."""
+_PERCENT, _HEALTH = 3, 11
+"""The longest of their words: `100` and `interrupted`."""
 
 NameArgument = Annotated[
     str | None,
@@ -133,28 +137,31 @@ def _alerts(reads: Reads, *, firing: bool, job: str | None) -> list[Json]:
 
 
 def _job_table(found: list[Json], console: Console) -> Table:
-    narrow = drawing.is_narrow(console)
+    """What fires, the health and the share done are never cut; with less room there is less of a picture."""
+    curved, roomy = console.width >= _CURVED, console.width >= _ROOMY
     table = tables.plain()
-    table.add_column("job", no_wrap=True, max_width=24 if narrow else 40)
+    table.add_column("job", no_wrap=True, max_width=40 if roomy else 24)
     table.add_column("status", no_wrap=True)
-    if not narrow:
+    if roomy:
         table.add_column("progress", no_wrap=True, min_width=_BAR)
-    table.add_column("%", justify="right", no_wrap=True)
+    table.add_column("%", justify="right", no_wrap=True, min_width=_PERCENT)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("loss", justify="right", no_wrap=True)
-    table.add_column("curve", no_wrap=True)
-    table.add_column("health", no_wrap=True)
+    if curved:
+        table.add_column("curve", no_wrap=True)
+    table.add_column("health", no_wrap=True, min_width=_HEALTH)
     table.add_column("firing", overflow="fold")
     for job in found:
-        progress = [drawing.bar(job["progress"], _BAR)] if not narrow else []
+        bar = [drawing.bar(job["progress"], _BAR)] if roomy else []
+        curve = [drawing.curve(job["sparkline"], _CURVE if roomy else _SHORT_CURVE)] if curved else []
         table.add_row(
             Text(drawing.name(job)),
             Text(drawing.status(job)),
-            *progress,
+            *bar,
             drawing.percent(job["progress"]).removesuffix(" %"),
             drawing.steps(job["step"], job["total_steps"]),
             drawing.loss(job),
-            drawing.curve(job["sparkline"], _SHORT_CURVE if narrow else _CURVE),
+            *curve,
             drawing.health(job),
             _firing(job["alerts"]),
         )
