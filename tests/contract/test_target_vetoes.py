@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from io import StringIO
+from urllib.parse import quote
 
 import pytest
 
@@ -23,6 +24,20 @@ async def test_ntfy_shows_a_button_that_posts_and_the_next_message_has_none() ->
     first, second = http.requests
     assert _actions(first) == f"http, Veto, {LINK}, method=POST, clear=true"
     assert _actions(second) is None
+
+
+async def test_buttons_that_the_address_asks_for_stay() -> None:
+    own = "view, Open, https://example.com/board"
+    with http_receiver() as http:
+        url = f"ntfy://{http.place}/topic?actions={quote(own, safe='')}"
+        (target,) = build_receivers({"a": [url]}, key=b"k", console=StringIO()).targets("a")
+        await target.deliver(ANNOUNCED)
+        await target.deliver(DIVERGENCE)
+
+    assert [_actions(request) for request in http.requests] == [
+        f"http, Veto, {LINK}, method=POST, clear=true; {own}",
+        own,
+    ]
 
 
 def _actions(request: object) -> str | None:

@@ -77,6 +77,24 @@ async def test_a_job_that_is_closed_late_is_thinned_all_the_same(tmp_path: Path)
     assert (before, after) == (ROWS, 11)
 
 
+async def test_a_clock_that_was_ahead_hides_no_job_from_it(tmp_path: Path) -> None:
+    clock, key = FakeClock(), JobKey("main", "ft-1")
+    with open_store(tmp_path / "watcher.db") as store:
+        store.write_now(lambda tx: tx.save_job(a_job(key, closed=True, ended_at=clock.now())))
+        store.write_now(lambda tx: tx.append(key, 1, [TrainRow(n, n, 1.0, None, None) for n in range(ROWS)]))
+        ahead = FakeClock()
+        with open_store(tmp_path / "elsewhere.db") as elsewhere:
+            ahead.advance(1000 * DAY.total_seconds())
+            await Retention(elsewhere, ahead, POLICY).run()
+            mark = elsewhere.read_now(lambda reads: reads.meta("retention:thinned_until"))
+        assert mark is not None
+        store.write_now(lambda tx: tx.set_meta("retention:thinned_until", mark))
+        clock.advance((POLICY.rows + DAY).total_seconds())
+        await Retention(store, clock, POLICY).run()
+
+        assert len(store.read_now(lambda reads: reads.row_keys(key))) == POLICY.keep_rows + 1
+
+
 async def test_what_waits_for_a_dead_receiver_outlives_its_history(tmp_path: Path) -> None:
     clock = FakeClock()
     with open_store(tmp_path / "watcher.db") as store:

@@ -86,6 +86,16 @@ async def test_the_announcement_carries_its_veto_link_and_no_file_holds_it(play:
     assert [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()] == []
 
 
+async def test_a_console_whose_lines_end_in_logs_gets_no_veto_link(play: Scene) -> None:
+    console = FakeTarget("t-console", "team", play.clock)
+    console.counts = False
+    play.receivers.all.append(console)
+    await play.run("11m")
+
+    announced = [message for _, message in console.messages if PROPOSED.matches(message)]
+    assert [(message.veto, bool(message.proposal_id)) for message in announced] == [("", True)]
+
+
 async def test_the_window_begins_when_somebody_got_the_announcement(play: Scene) -> None:
     play.team.down = DeliveryError(FailureReason.NETWORK)
     play.do("40m", lambda: setattr(play.team, "down", None))

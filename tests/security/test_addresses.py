@@ -68,6 +68,19 @@ def test_other_addresses_may_be_asked(host: str) -> None:
     assert forbidden(f"https://{host}/x") is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tgram://2852039166:AAbbCCddEE/12345678",  # as a number, the id of this bot spells 169.254.169.254
+        "discord://2852039166/AAbbCC",
+        "slack://metadata/BBBB/CCCC",
+    ],
+)
+def test_the_id_of_a_bot_is_no_address(url: str) -> None:
+    assert forbidden(url) is None
+    assert forbidden(url.replace("2852039166", "169.254.169.254").replace("metadata", "metadata.goog")) is not None
+
+
 async def test_a_redirect_to_another_host_is_not_followed_and_the_key_stays_here() -> None:
     async with serving(lambda _: ok({"data": []})) as other:
 

@@ -1,7 +1,7 @@
 """`backup`, `restore` and `export`: the database as a file, and what is in it for other programs."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from watcher.cli import sheets
 from watcher.cli.common import ConfigOption, StateOption, print_json, reading, settings_of, state_of
 from watcher.clock import SystemClock
 from watcher.service.jobpage import metrics_view, rows_of
+from watcher.service.parked import row_view
 from watcher.service.ports import Reads
 from watcher.service.records import AlertQuery
 from watcher.service.status import alert_views, iso, job_views, proposal_view
@@ -95,7 +96,7 @@ def export(
     JSON is {"jobs": […]}, {"alerts": […]} and so on; that of metrics has one entry a job, in the form that `watcher
     replay` reads one of.
     """
-    begin = iso(since.replace(tzinfo=SystemClock().now().tzinfo)) if since else ""
+    begin = iso(since.replace(tzinfo=UTC)) if since else ""
     with reading(config, state_dir) as store:
         found = [
             record for record in store.read_now(_SOURCES[what]) if not begin or str(record[_TIME[what]] or "") >= begin
@@ -127,21 +128,8 @@ _TIME = {
 
 
 def _deliveries(reads: Reads) -> list[Json]:
-    return [
-        {
-            "key": row.key,
-            "effect": row.effect.value,
-            "receiver": row.receiver,
-            "target": row.target,
-            "state": row.state.value,
-            "attempts": row.attempts,
-            "created_at": iso(row.created_at),
-            "done_at": iso(row.done_at),
-            "error": row.error,
-            "title": str(row.payload.get("title", "")) if isinstance(row.payload, dict) else "",
-        }
-        for row in reversed(reads.outbox(limit=_EVERYTHING))
-    ]
+    rows = reversed(reads.outbox(limit=_EVERYTHING))
+    return [row_view(row) | {"done_at": iso(row.done_at)} for row in rows]
 
 
 def _metrics(reads: Reads) -> list[Json]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from watcher.notify.formats.parts import clean
 
 _FORMULA = ("=", "+", "-", "@")
+_BELOW_ALL = "-Infinity"
+"""How a loss is written that is that; no spreadsheet reads it as a formula that does anything."""
 _LONGEST_CELL = 32_000
 
 
@@ -17,7 +19,7 @@ def cell(value: object) -> object:
     if not isinstance(value, str):
         return "" if value is None else value
     text = clean(value, _LONGEST_CELL)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(_FORMULA) and text != _BELOW_ALL else text
 
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,10 +1,11 @@
 """Apprise plug-ins: loaded only when an address needs one, made quiet, and read for how they want a message."""
 
+import contextlib
 import logging
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,15 +149,24 @@ def body_of(style: Style, message: Message, *, picture: bool) -> str:
     return style.render(message, limit=style.limit, heading=style.heading, **shown)
 
 
-def offer_veto(plugin: Any, scheme: str, message: Message) -> None:  # noqa: ANN401 - a NotifyBase
+@contextlib.contextmanager
+def offering_veto(plugin: Any, scheme: str, message: Message) -> Iterator[None]:  # noqa: ANN401 - a NotifyBase
     """Give a button to ntfy, which asks for the link itself; all others show the link in the text.
 
     The plug-in sends its field as the header X-Actions, in the short form of
-    https://docs.ntfy.sh/publish/#action-buttons. It is set anew for each message: a lane sends one at a time.
+    https://docs.ntfy.sh/publish/#action-buttons. Buttons that the address itself asks for come after ours. It is set
+    for one message: a lane sends one at a time.
     """
-    if scheme in _BUTTONS:
-        button = f"http, Veto, {message.veto}, method=POST, clear=true" if message.veto else None
-        plugin._NotifyNtfy__actions = button  # noqa: SLF001 - Apprise takes it from the address alone
+    if scheme not in _BUTTONS or not message.veto:
+        yield
+        return
+    own = plugin._NotifyNtfy__actions  # noqa: SLF001 - Apprise takes it from the address alone
+    button = f"http, Veto, {message.veto}, method=POST, clear=true"
+    plugin._NotifyNtfy__actions = f"{button}; {own}" if own else button  # noqa: SLF001 - as above
+    try:
+        yield
+    finally:
+        plugin._NotifyNtfy__actions = own  # noqa: SLF001 - as above
 
 
 def takes_pictures(plugin: Any, scheme: str) -> bool:  # noqa: ANN401 - a NotifyBase

@@ -85,8 +85,7 @@ class PluginSender:
         return self._send(message, None)
 
     def _send(self, message: Message, picture: bytes | None) -> DeliveryError | None:
-        plugins.offer_veto(self._plugin, self.scheme, message)
-        with recorded() as answers:
+        with plugins.offering_veto(self._plugin, self.scheme, message), recorded() as answers:
             try:
                 taken = self._plugin.notify(**self._arguments(message, picture))
             except Exception as exc:  # noqa: BLE001 - a plug-in may raise anything, and its text may hold the address

@@ -11,14 +11,19 @@ from urllib.parse import urlsplit
 _NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
 _ADDRESSES = frozenset({"fd00:ec2::254", "100.100.100.200", "168.63.129.16"})
 """Those that are not link-local: Amazon's by IPv6, Alibaba's, Azure's."""
+_WEB = frozenset({"http", "https", "json", "jsons", "xml", "xmls", "form", "forms", "apprise", "apprises"})
+"""Schemes whose host is always one that is asked; with Apprise's others it may be a word or a number of the service."""
 
 
 def forbidden(url: str) -> str | None:
     """The host of a URL when it is the metadata service of a cloud or link-local; None when it may be asked."""
     try:
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
     except ValueError:
         return None  # what is no address at all is told elsewhere
+    if parts.scheme.lower() not in _WEB and not {".", ":"} & set(host):
+        return None  # the id of a bot or of a room stands there, such as a number
     address = _address(host)
     if address is None:
         return host if host.rstrip(".").lower() in _NAMES else None
