@@ -108,12 +108,15 @@ def running_simulator(
     log: Path | None = None,
     stage_seconds: float = 0.5,
     cancel_seconds: float = 1.0,
+    revocations: Sequence[Revocation] = (),
 ) -> Iterator[str]:
     """The simulator on a free loopback port, in a thread; gives `http://127.0.0.1:PORT/v1`."""
     timing = Timing(speed=speed, stage_seconds=stage_seconds, cancel_seconds=cancel_seconds)
     with contextlib.ExitStack() as stack:
         file = None if log is None else stack.enter_context(log.open("a", encoding="utf-8"))
-        app = build_app(curves=curves, timing=timing, faults=faults, seed=seed, log=file, clock=clock)
+        app = build_app(
+            curves=curves, timing=timing, faults=faults, seed=seed, revocations=revocations, log=file, clock=clock
+        )
         listener = stack.enter_context(listen("127.0.0.1", 0))
         server = QuietServer(app)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

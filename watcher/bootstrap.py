@@ -216,6 +216,11 @@ def receivers_of(settings: Settings, directory: Path, console: TextIO) -> Config
     return build_receivers(urls, key=_key(directory, _TARGET_KEY), console=console)
 
 
+def files_of(path: Path | None, settings: Settings) -> frozenset[Path]:
+    """The files that these settings come from."""
+    return settings.secret_files | ({path} if path else frozenset())
+
+
 def pictures_of(settings: Settings, store: Store) -> Pictures | None:
     """Who draws what messages tell of, if anybody."""
     return JobPictures(store, picture) if settings.pictures else None

@@ -11,11 +11,13 @@ from watcher import bootstrap, logs
 from watcher.bootstrap import App
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.heartbeat import Heartbeat
+from watcher.daemon.reload import FileWatch
 from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
 from watcher.notify.receivers import ConfiguredReceivers
 from watcher.service.config import AccountConfig
-from watcher.service.introduce import introduce
+from watcher.service.errors import ConfigError
+from watcher.service.introduce import introduce, vouch
 from watcher.service.ports import Provider
 from watcher.settings import Settings, load_settings
 from watcher.settings.renewal import renewed
@@ -33,6 +35,7 @@ class Reloading:
     app: App
     daemon: Daemon
     heartbeat: Heartbeat
+    watch: FileWatch
     path: Path | None
     environ: Mapping[str, str]
     _retiring: set[asyncio.Future[None]] = field(default_factory=set)
@@ -55,14 +58,18 @@ class Reloading:
         configs = {account.name: bootstrap.account_config(new, account) for account in new.accounts}
         routing = bootstrap.routing_of(new)
         providers = self._providers(old, new)
+        known = dict(app.providers)
+        await self._vouch(providers)
         async with self.daemon.between_sweeps():
             retired = self._swap(new, configs, routing, receivers, providers)
         await self.daemon.watch(list(app.sweepers.values()))
         if old.heartbeat != new.heartbeat:
             await self.heartbeat.change(pinger, new.heartbeat.interval)
         self._later(self._retire(*retired))
-        for name in providers.keys() - {account.name for account in old.accounts}:
-            self._later(introduce(name, providers[name], app.store))
+        for name, provider in providers.items():
+            if provider is not known.get(name):
+                self._later(introduce(name, provider, app.store))
+        await asyncio.to_thread(self.watch.follow, bootstrap.files_of(self.path, new))
         return waits
 
     def _providers(self, old: Settings, new: Settings) -> dict[str, Provider]:
@@ -74,6 +81,18 @@ class Reloading:
             else bootstrap.provider_of(account, self.app.clock, self.app.telemetry)
             for account in new.accounts
         }
+
+    async def _vouch(self, providers: Mapping[str, Provider]) -> None:
+        """Another key of an account that is watched already is tried before it takes over."""
+        app = self.app
+        fresh = {name: provider for name, provider in providers.items() if app.providers.get(name) is not provider}
+        try:
+            for name in fresh.keys() & app.providers.keys():
+                await vouch(name, fresh[name], app.store)
+        except ConfigError:
+            for provider in fresh.values():
+                await provider.aclose()
+            raise
 
     def _swap(
         self,

@@ -7,7 +7,9 @@ import pytest
 
 from tests.daemons import Place, a_daemon, a_place, reload, titles
 from tests.processes import Running, read_log, watcher
-from tests.receivers import Reply
+from tests.receivers import Reply, http_receiver
+from tests.simulated import a_run, running_simulator, write_curves
+from watcher.simulator.projects import Revocation
 
 
 @pytest.fixture
@@ -67,10 +69,8 @@ def test_accounts_come_and_go_and_intervals_change(place: Place, daemon: Running
 
 
 def test_what_needs_a_restart_is_said_and_the_rest_is_in_force(place: Place, daemon: Running) -> None:
-    account = place.settings["accounts"][0]
     place.settings["web"] = {"port": 1}
     place.settings["store"] = {"path": str(place.folder / "other.db")}
-    place.settings["accounts"] = [account | {"api_key": "another-key-0b5e"}]
     place.settings["rules"]["budget"] = {"limit_dollars": 0.01}
     place.write()
     reload(daemon)
@@ -79,10 +79,9 @@ def test_what_needs_a_restart_is_said_and_the_rest_is_in_force(place: Place, dae
     reload(daemon)
     daemon.until(lambda: any("budget" in title for title in titles(place.first)), "the new rule")
 
-    assert place.status()["restart_needed"] == ["web.port", "accounts[main].api_key"]
+    assert place.status()["restart_needed"] == ["web.port"]
     assert daemon.said("config.restart_needed")
     assert "web.port" in watcher("status", *place.words, env=place.env).stdout
-    assert not daemon.said("another-key-0b5e")
     assert not (place.folder / "other.db").exists()
 
 
@@ -99,3 +98,34 @@ def test_a_message_for_a_receiver_that_was_taken_away_goes_to_its_present_target
     reload(daemon)
 
     daemon.until(lambda: any("budget" in title for title in titles(place.second)), "the message at the new target")
+
+
+def test_a_revoked_key_is_replaced_while_it_runs_and_none_of_another_project_is_taken(tmp_path: Path) -> None:
+    """The keys are in a file of their own, as a secret store writes it: nobody sends a signal."""
+    old, new = "blue/old-key-0b5e3f7a9c", "blue/new-key-0b5e3f7a9c"
+    curves = write_curves(tmp_path / "c.jsonl", a_run("mine", 4000, project="blue"), a_run("theirs", project="red"))
+    simulator = running_simulator(
+        curves=curves, speed=20, stage_seconds=0.1, revocations=[Revocation.parse(f"{old}:2:1000")]
+    )
+    with http_receiver() as first, http_receiver() as second, simulator as url:
+        place = Place(tmp_path, url, first, second)
+
+        def told() -> int:
+            return sum("refuses the key" in title for title in titles(first))
+
+        key = tmp_path / "together.key"
+        key.write_text(old)
+        place.settings["accounts"][0]["api_key_file"] = str(key)
+        place.settings["rules"]["provider_unreachable"] = None
+        place.settings["rules"]["deleted"] = None
+        place.write()
+        with a_daemon(place) as daemon:
+            daemon.until(lambda: told() == 1, "the alert of the old key")
+            key.write_text("red/other-key-0b5e3f7a9c")
+            daemon.until(lambda: daemon.said("its new key belongs to project proj_red"), "the refusal of a wrong key")
+            key.write_text(new)
+            daemon.until(lambda: told() == 2, "sight with the new key")
+            assert place.status()["restart_needed"] == []
+            assert place.alerts() == {"provider_unreachable": "resolved", "watcher_fault": "resolved"}
+            assert not daemon.said("-key-0b5e3f7a9c")
+    assert [path for path in place.state.rglob("*") if path.is_file() and b"-key-0b5e" in path.read_bytes()] == []

@@ -27,20 +27,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_that_rests_as_it_was_has_not_changed(file: Path) -> None:
-    watch = FileWatch(file)
+    watch = FileWatch([file])
 
     assert [watch.changed() for _ in range(3)] == [False, False, False]
 
 
 def test_a_changed_file_is_taken_once_when_it_is_at_rest(file: Path) -> None:
-    watch = FileWatch(file)
+    watch = FileWatch([file])
     file.write_text("web: {port: 22}\n")
 
     assert [watch.changed() for _ in range(3)] == [False, True, False]
 
 
 def test_a_file_that_is_still_written_to_is_waited_for(file: Path) -> None:
-    watch = FileWatch(file)
+    watch = FileWatch([file])
     seen = []
     for length in range(1, 5):
         file.write_text("web: {port: 22}\n"[: 4 * length])
@@ -55,7 +55,7 @@ def test_a_replaced_file_counts_also_through_a_link_and_one_that_is_only_touched
 ) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(file)
-    watch = FileWatch(link)
+    watch = FileWatch([link])
     file.touch()
     same = [watch.changed(), watch.changed()]
     other = tmp_path / "other.yaml"
@@ -67,7 +67,7 @@ def test_a_replaced_file_counts_also_through_a_link_and_one_that_is_only_touched
 
 
 def test_a_file_that_is_gone_counts_as_changed_but_not_for_the_moment_of_a_replacement(file: Path) -> None:
-    watch = FileWatch(file)
+    watch = FileWatch([file])
     text = file.read_text()
     file.unlink()
     gone = watch.changed()
@@ -77,6 +77,24 @@ def test_a_file_that_is_gone_counts_as_changed_but_not_for_the_moment_of_a_repla
 
     assert not gone
     assert back == [False, False]
+    assert [watch.changed(), watch.changed()] == [False, True]
+
+
+def test_every_file_is_looked_at_and_others_may_be_followed_later(file: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.key", tmp_path / "second.key"
+    first.write_text("one")
+    watch = FileWatch([file, first])
+    first.write_text("other")
+    file.write_text("web: {port: 22}\n")
+    both = [watch.changed() for _ in range(3)]
+    first.write_text("a third")
+    second.write_text("one")
+    watch.follow([file, second])
+    followed = [watch.changed(), watch.changed()]
+    second.write_text("other")
+
+    assert both == [False, True, False]
+    assert followed == [False, False]
     assert [watch.changed(), watch.changed()] == [False, True]
 
 
@@ -94,7 +112,7 @@ class Reloaded:
         self.error: Exception | None = None
         self.reloader = Reloader(
             apply=self._apply,
-            watch=None,
+            watch=FileWatch([]),
             faults=self.faults,
             store=self.store,
             clock=self.clock,
@@ -152,11 +170,11 @@ def test_what_was_opened_at_the_start_waits_and_the_rest_is_taken_over(tmp_path:
     running = load_settings(settings("key-one", 1, "30s", "60s"), {})
     new, waits = renewed(running, load_settings(settings("key-two", 2, "10s", "30s"), {}))
 
-    assert waits == ["web.port", "cancel.settle", "accounts[a].api_key"]
+    assert waits == ["web.port", "cancel.settle"]
     assert new.web.port == 1
     assert new.cancel.settle == running.cancel.settle
     assert new.cancel.max_per_hour == 2
-    assert new.accounts[0].api_key.get_secret_value() == "key-one"
+    assert new.accounts[0].api_key.get_secret_value() == "key-two"
     assert new.accounts[0].interval.total_seconds() == 10
     assert new.rules_for(new.jobs[0]) == running.rules_for(running.jobs[0])
     assert renewed(running, running) == (running, [])

@@ -80,6 +80,7 @@ accounts:
 
     keys = [account.api_key.get_secret_value() for account in settings.accounts]
     assert keys == ["sk-a", "sk-b", "sk-from-file", "sk-from-credential"]
+    assert settings.secret_files == {tmp_path / "key", tmp_path / "cred" / "together_api_key"}
 
 
 def test_a_variable_wins_over_its_file_and_its_file_over_a_docker_secret(load: Load, tmp_path: Path) -> None:

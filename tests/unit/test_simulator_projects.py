@@ -46,6 +46,16 @@ async def test_a_job_of_another_project_is_not_found_by_its_id_either(tmp_path: 
     assert (await sim.ask("/whoami"))["project"]["name"] == "blue"
 
 
+async def test_one_key_of_a_project_may_be_revoked(tmp_path: Path) -> None:
+    sim = Simulated(_curves(tmp_path), revocations=[Revocation.parse("red/old:0:9")])
+    answers = []
+    for key in ("red/old", "red/new", "any"):
+        _key(sim, key)
+        answers.append((await sim.http.get("/v1/fine-tunes")).status_code)
+
+    assert answers == [401, 200, 200]
+
+
 async def test_a_revoked_key_is_refused_for_its_time_and_no_other(tmp_path: Path) -> None:
     sim = Simulated(_curves(tmp_path), revocations=[Revocation.parse("red:4:2")])
     await sim.jobs()

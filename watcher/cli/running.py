@@ -67,10 +67,12 @@ def run(
 
     With no file at all it takes TOGETHER_API_KEY from the environment, watches every job with the default rules, and
     writes alerts to the console. SIGTERM or Ctrl-C drains and ends; a second one ends at once. SIGHUP, or a change of
-    the file, lets it take over another configuration; a bad one keeps the old one running and raises an alert.
+    the file or of a secret's file, lets it take over another configuration; a bad one keeps the old one running and
+    raises an alert.
     """
-    watch = FileWatch(config) if config else None
+    watch = FileWatch([config] if config else [])  # before it is read: a change in between is seen
     settings = settings_of(config)
+    watch.follow(bootstrap.files_of(config, settings))
     set_up_logs(settings)
     directory = state_of(state_dir)
     with bootstrap.state_lock(directory):
@@ -78,9 +80,7 @@ def run(
     return 0
 
 
-async def _run(
-    settings: Settings, directory: Path, port: int | None, config: Path | None, watch: FileWatch | None
-) -> None:
+async def _run(settings: Settings, directory: Path, port: int | None, config: Path | None, watch: FileWatch) -> None:
     clock = SystemClock()
     telemetry = PrometheusTelemetry(clock)
     app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
@@ -112,7 +112,7 @@ async def _run(
         close=[app.close],
         useful=heartbeat.swept,
     )
-    reloading = Reloading(app, daemon, heartbeat, config, os.environ)
+    reloading = Reloading(app, daemon, heartbeat, watch, config, os.environ)
     reloader = Reloader(
         apply=reloading.apply,
         watch=watch,

@@ -21,7 +21,10 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Makes the faults come out the same again.")] = 0,
     revoke: Annotated[
         list[str] | None,
-        typer.Option(metavar="PROJECT:START:LENGTH", help="Refuse the keys of a project for so many seconds."),
+        typer.Option(
+            metavar="PROJECT:START:LENGTH",
+            help="Refuse the keys of a project, or one key PROJECT/KEY, for so many seconds.",
+        ),
     ] = None,
     log: Annotated[Path | None, typer.Option(help="One JSON line a request goes here.")] = None,
 ) -> int:

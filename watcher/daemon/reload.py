@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -17,22 +17,45 @@ from watcher.service.subjects import Faults
 log = structlog.get_logger(__name__)
 
 POLL = 2.0
-"""Seconds between two looks at the file."""
+"""Seconds between two looks at the files."""
 _FAULT = "reload"
 
 Signature = tuple[int, int, int] | None
 
 
 class FileWatch:
-    """Tells when a file has other content than before, once it is at rest: an editor writes it in pieces."""
+    """Tells when one of its files has other content than before, once it is at rest: an editor writes it in pieces."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._files = {path: _Watched(path) for path in paths}
+
+    def changed(self) -> bool:
+        """Whether one differs from what was taken. Blocks."""
+        found = [file.changed() for file in self._files.values()]  # all are asked: each notes what it sees
+        return any(found)
+
+    def take(self) -> None:
+        """What they hold now is being read. Blocks."""
+        for file in self._files.values():
+            file.take()
+
+    def follow(self, paths: Iterable[Path]) -> None:
+        """From now on these, and no others. Blocks."""
+        self._files = {path: self._files.get(path) or _Watched(path) for path in paths}
+
+
+class _Watched:
+    """One file, followed through links: a secret that Kubernetes or systemd mounts is replaced behind one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.take()
+
+    def take(self) -> None:
         self._taken = self._moving = self._signature()
         self._digest = self._content()
 
     def changed(self) -> bool:
-        """Whether it differs from what was taken. Blocks."""
         now = self._signature()
         if now == self._taken:
             self._moving = now
@@ -42,11 +65,6 @@ class FileWatch:
             return False  # it may still be written to: looked at again next time
         before, self._taken, self._digest = self._digest, now, self._content()
         return self._digest != before
-
-    def take(self) -> None:
-        """What it holds now is being read. Blocks."""
-        self._taken = self._moving = self._signature()
-        self._digest = self._content()
 
     def _signature(self) -> Signature:
         try:
@@ -69,7 +87,7 @@ class Reloader:
         self,
         *,
         apply: Callable[[], Awaitable[Sequence[str]]],
-        watch: FileWatch | None,
+        watch: FileWatch,
         faults: Faults,
         store: Store,
         clock: Clock,
@@ -86,11 +104,9 @@ class Reloader:
         self._wanted.set()
 
     async def start(self) -> None:
-        """Look at the file from now on. A new process has read everything: nothing needs a restart."""
+        """Look at the files from now on. A new process has read everything: nothing needs a restart."""
         await self._store.write(lambda tx: tx.set_meta(RESTART_NEEDED, "[]"))
-        self._tasks = [asyncio.create_task(self._serve())]
-        if self._watch is not None:
-            self._tasks.append(asyncio.create_task(self._poll(self._watch)))
+        self._tasks = [asyncio.create_task(self._serve()), asyncio.create_task(self._poll())]
 
     async def stop(self) -> None:
         """Reload no more."""
@@ -102,8 +118,7 @@ class Reloader:
         """Read and apply the configuration; False, and a fault told, when the old one stays in force."""
         self._notify.reloading(self._clock.monotonic())
         try:
-            if self._watch is not None:
-                await asyncio.to_thread(self._watch.take)
+            await asyncio.to_thread(self._watch.take)
             waits = await self._apply()
             await self._store.write(lambda tx: tx.set_meta(RESTART_NEEDED, json.dumps(list(waits))))
         except ConfigError as error:
@@ -134,8 +149,8 @@ class Reloader:
             self._wanted.clear()
             await self.reload()
 
-    async def _poll(self, watch: FileWatch) -> None:
+    async def _poll(self) -> None:
         while True:
             await self._clock.sleep(POLL)
-            if await asyncio.to_thread(watch.changed):
+            if await asyncio.to_thread(self._watch.changed):
                 self.ask()

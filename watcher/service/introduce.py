@@ -4,7 +4,7 @@ import json
 
 import structlog
 
-from watcher.service.errors import ProviderError, StoreError
+from watcher.service.errors import ConfigError, FailureReason, ProviderError, StoreError
 from watcher.service.ports import Provider, Reads, Store, Writes
 from watcher.service.records import Identity
 
@@ -23,6 +23,28 @@ async def introduce(account: str, provider: Provider, store: Store) -> None:
         log.warning("account.not_introduced", account=account, reason=str(error))
         return
     log.info("account.introduced", account=account, project=identity.project_name, organization=identity.organization)
+
+
+async def vouch(account: str, provider: Provider, store: Store) -> None:
+    """Refuse another key of an account when it is surely a wrong one.
+
+    With a key of another project every job of the account would look deleted. What can't be asked is no reason to
+    refuse: the old key may be gone already.
+
+    Raises:
+        ConfigError: the API refuses the key, or names another project than it did before.
+    """
+    try:
+        found = (await provider.whoami()).project_id
+    except ProviderError as error:
+        if error.reason is FailureReason.AUTH:
+            raise ConfigError(f"account {account}: the API refuses its new key; the old one stays in use") from error
+        log.warning("account.not_vouched", account=account, reason=str(error))
+        return
+    before = (await store.read(identities)).get(account, {}).get("project_id")
+    if before and found and before != found:
+        expected = f"expected one of {before}, or an account with a name of its own"
+        raise ConfigError(f"account {account}: its new key belongs to project {found}; {expected}")
 
 
 def identities(reads: Reads) -> dict[str, dict[str, str | None]]:

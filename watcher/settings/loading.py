@@ -67,7 +67,8 @@ def load_settings(
     if settings is None:
         raise AssertionError("a tree that does not validate has problems")
     own = dict(enumerate(by_selection))
-    return settings.with_rules(base, {s.name: own.get(index, base) for index, s in enumerate(settings.jobs)})
+    by_name = {s.name: own.get(index, base) for index, s in enumerate(settings.jobs)}
+    return settings.loaded(base, by_name, around.files)
 
 
 def _merged(tree: dict[str, Any], around: Surroundings, origins: Origins, catalogue: Catalogue) -> dict[str, Any]:

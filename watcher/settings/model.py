@@ -254,6 +254,7 @@ class Settings(BaseSettings):
 
     _base_rules: tuple[Rule, ...] = PrivateAttr(default=())
     _job_rules: dict[str, tuple[Rule, ...]] = PrivateAttr(default_factory=dict)
+    _secret_files: frozenset[Path] = PrivateAttr(default=frozenset())
 
     @classmethod
     def settings_customise_sources(  # what the library reads by itself names no origin and overlooks misspelt names
@@ -266,11 +267,19 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
-    def with_rules(self, base: tuple[Rule, ...], by_selection: Mapping[str, tuple[Rule, ...]]) -> "Settings":
-        """Take over the rules that the loader built and checked."""
+    def loaded(
+        self, base: tuple[Rule, ...], by_selection: Mapping[str, tuple[Rule, ...]], secret_files: Iterable[Path]
+    ) -> "Settings":
+        """Take over the rules that the loader built and checked, and the files from which it read secrets."""
         self._base_rules = base
         self._job_rules = dict(by_selection)
+        self._secret_files = frozenset(secret_files)
         return self
+
+    @property
+    def secret_files(self) -> frozenset[Path]:
+        """Files of their own from which secrets were read."""
+        return self._secret_files
 
     def rules_for(self, selection: Selection) -> tuple[Rule, ...]:
         """The rules on the jobs of a selection."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from watcher.settings.model import Account, Settings
+from watcher.settings.model import Settings
 
 _FIXED = ("store", "web", "log")
 """Sections of what was opened at the start."""
@@ -13,10 +13,7 @@ def renewed(running: Settings, new: Settings) -> tuple[Settings, list[str]]:
     waits = [key for section in _FIXED for key in _changed(running, new, section)]
     if running.cancel.settle != new.cancel.settle:
         waits.append("cancel.settle")
-    keys = {account.name: account.api_key for account in running.accounts}
-    waits += [f"accounts[{a.name}].api_key" for a in new.accounts if keys.get(a.name, a.api_key) != a.api_key]
     kept: dict[str, object] = {section: getattr(running, section) for section in _FIXED}
-    kept["accounts"] = tuple(_with_key(account, running) for account in new.accounts)
     kept["cancel"] = new.cancel.model_copy(update={"settle": running.cancel.settle})
     return new.model_copy(update=kept), waits
 
@@ -26,8 +23,3 @@ def _changed(running: Settings, new: Settings, section: str) -> Iterator[str]:
     for key in type(before).model_fields:
         if getattr(before, key) != getattr(after, key):
             yield f"{section}.{key}"
-
-
-def _with_key(account: Account, running: Settings) -> Account:
-    known = next((old for old in running.accounts if old.name == account.name), account)
-    return account.model_copy(update={"api_key": known.api_key})

@@ -32,12 +32,16 @@ class Found:
 
 @dataclass(slots=True)
 class Surroundings:
-    """Looks names up and keeps what went wrong; `used` are the names that the settings file asked for."""
+    """Looks names up and keeps what went wrong.
+
+    `used` are the names that the settings file asked for, `files` the secret files that were read.
+    """
 
     environ: Mapping[str, str]
     docker_secrets: Path
     problems: list[Problem] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
 
     def lookup(self, name: str) -> Found | None:
         """The variable, or the content of its secret file; None when there is neither."""
@@ -54,6 +58,7 @@ class Surroundings:
 
     def read(self, path: Path, origin: str, key: KeyPath = ()) -> Found | None:
         """A secret file's text without its last line break."""
+        self.files.add(path)
         try:
             text = path.read_text(encoding="utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as exc:

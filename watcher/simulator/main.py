@@ -70,7 +70,7 @@ def run_simulator(
 
     Prints `listening on http://HOST:PORT/v1` on stdout as soon as requests are taken, and nothing else there. Port 0
     picks a free one. Training goes at `speed` steps a second. `revoke` names projects whose keys are refused for a
-    while, as `PROJECT:START:LENGTH`. `log` is appended to.
+    while, as `PROJECT:START:LENGTH`, or single keys. `log` is appended to.
     """
     if speed <= 0:
         return _refuse(f"the speed is a number of steps a second above 0, not {speed}", BAD_INPUT)

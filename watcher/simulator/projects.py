@@ -15,20 +15,20 @@ from watcher.simulator.rows import SECOND
 EVERYTHING = ""
 """The project of a key that sees all."""
 
-_REVOCATION = re.compile(r"(?P<project>[^:]+):(?P<start>[0-9.]+):(?P<length>[0-9.]+)")
+_REVOCATION = re.compile(r"(?P<name>[^:]+):(?P<start>[0-9.]+):(?P<length>[0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """The keys of a project are refused for a while; times in nanoseconds since the simulation began."""
+    """The keys of a project, or one key, are refused for a while; times in nanoseconds since the simulation began."""
 
-    project: str
+    name: str
     start_ns: int
     end_ns: int
 
     @classmethod
     def parse(cls, text: str) -> "Revocation":
-        """`PROJECT:START:LENGTH`, in seconds.
+        """`PROJECT:START:LENGTH` or `PROJECT/KEY:START:LENGTH`, in seconds.
 
         Raises:
             ValueError: it is not of that form.
@@ -40,11 +40,11 @@ class Revocation:
             start = length = None
         if found is None or start is None or length is None:
             raise ValueError(f"a revocation is PROJECT:START:LENGTH in seconds, such as products:6:4, not {text!r}")
-        return cls(found["project"], int(start * SECOND), int((start + length) * SECOND))
+        return cls(found["name"], int(start * SECOND), int((start + length) * SECOND))
 
-    def holds(self, project: str, since_start_ns: int) -> bool:
-        """Whether a key of the project is refused at that time."""
-        return project == self.project and self.start_ns <= since_start_ns < self.end_ns
+    def holds(self, key: str, project: str, since_start_ns: int) -> bool:
+        """Whether a key, which belongs to a project, is refused at that time."""
+        return self.name in (key, project) and self.start_ns <= since_start_ns < self.end_ns
 
 
 def project_of(key: str, known: Iterable[str]) -> str:

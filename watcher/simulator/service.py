@@ -63,7 +63,7 @@ class Service:
         """The project whose jobs a key sees, `EVERYTHING`, or None while the key is refused."""
         project = project_of(key, (script.run.project for script in self._scripts.values()))
         age = self._clock() - self._started_ns if self._started_ns is not None else 0
-        return None if any(revocation.holds(project, age) for revocation in self._revocations) else project
+        return None if any(revocation.holds(key, project, age) for revocation in self._revocations) else project
 
     def jobs(self, project: str = EVERYTHING) -> list[Job]:
         """All jobs of a project that exist by now. The order is not promised, and differs from call to call."""
