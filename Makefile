@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell licences audit sbom lock clean bench bench-detection fuzz soak
+.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection fuzz soak
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -30,6 +30,9 @@ imports: .venv/.dev
 
 spell: .venv/.dev
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs watcher config deploy tests --ignore-words-list intervall --skip '*.gz,tests/data/*,*.svg,*.js'
+
+docs: .venv/.dev  ## the parts of the documentation that the program writes itself
+	$(BIN)/python -m tools.reference
 
 licences: .venv/.dev  ## the licences of what is installed with the program, against a list of permissive ones
 	$(BIN)/python tools/licences.py $(if $(WRITE),--write $(WRITE))

@@ -385,7 +385,7 @@ class Scene:
 
     @property
     def consent(self) -> Consent:
-        return Consent(store=self.store, clock=self.clock, sweepers=lambda: [self.sweeper])
+        return Consent(store=self.store, clock=self.clock, sweepers=lambda: [self.sweeper], telemetry=self.telemetry)
 
     async def veto(self, job_id: str = JOB, person: Person = SOMEBODY, **meant: str) -> dict[str, Any]:
         return await self.consent.veto(job_id, person, **meant)

@@ -16,7 +16,7 @@ from watcher.domain.observations import TrainRow
 from watcher.service.book import BookState, packed
 from watcher.service.errors import StoreError
 from watcher.service.ports import Reads, Store, Writes
-from watcher.service.records import JobKey, JobRecord
+from watcher.service.records import JobKey, JobRecord, Pulse
 from watcher.store.sqlite import open_store
 from watcher.web.app import build_app
 from watcher.web.telemetry import PrometheusTelemetry
@@ -31,6 +31,8 @@ class FakeHealth:
 
     stuck: list[str] = field(default_factory=list)
     blind: list[str] = field(default_factory=list)
+    pulses: dict[str, Pulse] = field(default_factory=dict)
+    writes: bool = True
 
     def alive(self) -> list[str]:
         return self.stuck
@@ -56,7 +58,7 @@ class Site:
 
     def __init__(self, store: Store) -> None:
         self.store, self.clock, self.health = store, FakeClock(NOW), FakeHealth()
-        self.telemetry = PrometheusTelemetry(self.clock)
+        self.telemetry = PrometheusTelemetry()
         self.app = build_app(store=store, clock=self.clock, telemetry=self.telemetry, health=self.health)
         # An error that reaches the server is an error of the test too.
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url="http://localhost")

@@ -199,7 +199,7 @@ def build(
         manual=ManualCancel(store=store, clock=clock, sweepers=sweepers.get, provider_of=providers.get),
         windows=windows,
         links=links,
-        consent=Consent(store=store, clock=clock, sweepers=sweepers.values, wake=wake.set),
+        consent=Consent(store=store, clock=clock, sweepers=sweepers.values, wake=wake.set, telemetry=telemetry),
         faults=faults,
         telemetry=telemetry,
         wake=wake,

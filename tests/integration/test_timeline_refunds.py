@@ -16,7 +16,7 @@ from watcher.domain.observations import Event, Status
 from watcher.domain.rules.refund import Refund
 from watcher.service.money import money_view, month_view
 from watcher.service.records import JobKey
-from watcher.web.telemetry import PrometheusTelemetry, StoreGauges
+from watcher.web.telemetry import PrometheusTelemetry, StoreGauges, Vitals
 
 PLANNED = 200
 PRICED: dict[str, Any] = {"total_price_nano": 20_000_000_000, "total_steps": PLANNED}
@@ -28,7 +28,7 @@ RULES = (High(), Refund(overdue_after=timedelta(minutes=10)))
 @pytest.fixture
 async def play(tmp_path: Path) -> AsyncIterator[Scene]:
     clock = FakeClock()
-    async with scene(tmp_path, policy=ENFORCE, rules=RULES, clock=clock, telemetry=PrometheusTelemetry(clock)) as made:
+    async with scene(tmp_path, policy=ENFORCE, rules=RULES, clock=clock, telemetry=PrometheusTelemetry()) as made:
         yield made
 
 
@@ -79,7 +79,7 @@ async def test_what_a_cancel_saved_is_counted_once(play: Scene) -> None:
 
     found = await money(play)
     assert isinstance(play.telemetry, PrometheusTelemetry)
-    lines = play.telemetry.exposition(StoreGauges()).decode().splitlines()
+    lines = play.telemetry.exposition(Vitals(), StoreGauges()).decode().splitlines()
     assert f'watcher_saved_steps_total{{account="main"}} {found["steps_saved"]:.1f}' in lines
     assert f'watcher_saved_dollars_total{{account="main"}} {float(found["saved"]["dollars"])}' in lines
 

@@ -65,7 +65,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
             store.write_now(lambda tx, proposal=proposal: tx.add_proposal(proposal))  # type: ignore[misc]
         store.write_now(lambda tx: tx.save_alert(an_alert()))
         pages = VetoPages(store, Consent(store=store, clock=clock), LINKS)
-        telemetry = PrometheusTelemetry(clock)
+        telemetry = PrometheusTelemetry()
         app = build_app(store=store, clock=clock, telemetry=telemetry, health=FakeHealth(), more=pages.routes())
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

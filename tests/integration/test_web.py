@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from watcher.domain.alerts import AlertState, Subject
 from watcher.domain.observations import Status
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
-from watcher.service.records import JobKey
-from watcher.web.telemetry import MOST_VALUES
+from watcher.service.records import JobKey, ProposalState, Pulse
+from watcher.web.families import MOST_VALUES
 
 ONCE_KEYS = {"id", "account", "status", "step", "total_steps", "health", "alerts"}
 ALERT_KEYS = {
@@ -251,6 +253,8 @@ async def test_metrics_tell_what_was_counted(site: Site) -> None:
     site.telemetry.sweep("main", None, 1.5, 12)
     site.telemetry.sweep("main", "timeout", 30.0, 0)
     site.telemetry.api_request("main", "metrics", "ok", 0.2)
+    site.telemetry.rule("plateau", 0.5)
+    site.telemetry.rule("plateau", 0.25)
     site.telemetry.alert("divergence", "first")
     site.telemetry.notification("team", "ok")
     site.telemetry.cancel("requested")
@@ -263,8 +267,8 @@ async def test_metrics_tell_what_was_counted(site: Site) -> None:
         ("watcher_sweeps_total", (("account", "main"), ("outcome", "timeout"))): 1.0,
         ("watcher_sweep_duration_seconds_count", ()): 2.0,
         ("watcher_sweep_duration_seconds_sum", ()): 31.5,
-        ("watcher_last_successful_sweep_timestamp_seconds", (("account", "main"),)): NOW.timestamp(),
         ("watcher_rows_total", ()): 12.0,
+        ("watcher_rule_seconds_total", (("rule", "plateau"),)): 0.75,
         ("watcher_api_requests_total", (("account", "main"), ("endpoint", "metrics"), ("outcome", "ok"))): 1.0,
         ("watcher_api_request_duration_seconds_count", (("endpoint", "metrics"),)): 1.0,
         ("watcher_alerts_total", (("reason", "first"), ("rule", "divergence"))): 1.0,
@@ -274,14 +278,23 @@ async def test_metrics_tell_what_was_counted(site: Site) -> None:
     }.items() <= found.items()
 
 
-async def test_a_sweep_that_saw_nothing_does_not_count_as_successful(site: Site) -> None:
-    site.telemetry.sweep("main", None, 1.0, 1)
-    site.clock.advance(60)
-    site.telemetry.sweep("main", "auth", 1.0, 0)
+async def test_metrics_tell_how_the_sweeps_of_each_account_go(site: Site) -> None:
+    interval = timedelta(seconds=30)
+    site.health.pulses["main"] = Pulse(interval=interval, swept_at=at(2), useful_at=at(1))
+    site.health.pulses["dark"] = Pulse(interval=interval, swept_at=at(3), useful_at=at(0))
+    site.health.writes = False
 
     found = await metrics_of(site)
 
-    assert found["watcher_last_successful_sweep_timestamp_seconds", (("account", "main"),)] == NOW.timestamp()
+    main, dark = (("account", "main"),), (("account", "dark"),)
+    assert {
+        ("watcher_sweep_interval_seconds", main): 30.0,
+        ("watcher_last_sweep_timestamp_seconds", main): at(2).timestamp(),
+        ("watcher_last_sweep_timestamp_seconds", dark): at(3).timestamp(),
+        ("watcher_last_successful_sweep_timestamp_seconds", main): at(1).timestamp(),
+        ("watcher_last_successful_sweep_timestamp_seconds", dark): at(0).timestamp(),
+        ("watcher_store_writable", ()): 0.0,
+    }.items() <= found.items()
 
 
 async def test_metrics_read_the_store_at_each_scrape(site: Site) -> None:
@@ -291,6 +304,9 @@ async def test_metrics_read_the_store_at_each_scrape(site: Site) -> None:
     notice = an_alert("completion", "completed", severity=Severity.INFO, notice=True)
     await site.alert(an_alert(), notice)
     await site.store.write(lambda tx: tx.enqueue([an_effect("a"), an_effect("b", next_at=at(9))], NOW))
+    by_hand = a_proposal("p2", OTHER_JOB, mode="manual", state=ProposalState.REQUESTED)
+    for proposal in (a_proposal(), by_hand):
+        await site.store.write(methodcaller("add_proposal", proposal))
     before = await metrics_of(site)
     site.clock.advance(60)
 
@@ -302,6 +318,8 @@ async def test_metrics_read_the_store_at_each_scrape(site: Site) -> None:
         ("watcher_jobs", (("status", "completed"),)): 0.0,
         ("watcher_jobs", (("status", "unrecognised"),)): 1.0,
         ("watcher_alerts_firing", (("rule", "divergence"), ("severity", "critical"))): 1.0,
+        ("watcher_proposals", (("state", "proposed"),)): 1.0,
+        ("watcher_proposals", (("state", "requested"),)): 0.0,
         ("watcher_outbox_rows", (("state", "due"),)): 1.0,
         ("watcher_outbox_rows", (("state", "waiting"),)): 1.0,
         ("watcher_outbox_rows", (("state", "claimed"),)): 0.0,

@@ -268,3 +268,15 @@ def test_the_last_step(seen: Sequence[Any], step: int | None) -> None:
     fold.observe_silently(seen)
 
     assert fold.last_step == step
+
+
+def test_what_each_rule_takes_is_put_down_to_it() -> None:
+    fold = a_fold(High(), Crashing(), High(name="other"))
+    ticks = iter(range(100))
+    fold.tick = lambda: next(ticks)
+
+    fold.observe(row(1, 666), NOW)  # the second one crashes; its time counts all the same
+    fold.observe_silently([row(2, 1)])
+    fold.judge_all(NOW)
+
+    assert fold.spent == {"high": 3, "crashing": 3, "other": 3}

@@ -82,7 +82,7 @@ def run(
 
 async def _run(settings: Settings, directory: Path, port: int | None, config: Path | None, watch: FileWatch) -> None:
     clock = SystemClock()
-    telemetry = PrometheusTelemetry(clock)
+    telemetry = PrometheusTelemetry()
     app = bootstrap.build(settings, directory, clock=clock, telemetry=telemetry)
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)

@@ -1,10 +1,12 @@
 """Whether the process makes progress, and whether it sees and delivers: what the probes and the service manager ask."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
+from watcher.service.records import Pulse
 
 STUCK = 30.0
 """Seconds without a beat of the event loop or the writer thread after which the process counts as stuck."""
@@ -15,9 +17,10 @@ MISSED_INTERVALS = 3
 @dataclass(slots=True)
 class _Account:
     interval: timedelta
+    since: datetime
+    swept_at: datetime | None = None
     useful_at: datetime | None = None
     reason: str = "no sweep yet"
-    swept: bool = False
 
 
 @dataclass(slots=True)
@@ -34,7 +37,7 @@ class Health:
 
     def watch(self, account: str, interval: timedelta) -> None:
         """An account is swept from now on."""
-        known = self._accounts.setdefault(account, _Account(interval))
+        known = self._accounts.setdefault(account, _Account(interval, self.clock.now()))
         known.interval = interval
         self._started_at = self._started_at or self.clock.now()
         self._loop_beat = self._writer_beat = self.clock.monotonic()
@@ -48,9 +51,9 @@ class Health:
         known = self._accounts.get(account)
         if known is None:
             return  # taken out of the configuration while it was swept
-        known.swept = True
+        known.swept_at = self.clock.now()
         if reason is None:
-            known.useful_at, known.reason = self.clock.now(), ""
+            known.useful_at, known.reason = known.swept_at, ""
         else:
             known.reason = reason
 
@@ -61,7 +64,24 @@ class Health:
     @property
     def swept_all_once(self) -> bool:
         """Whether every account had its first sweep, good or not."""
-        return all(account.swept for account in self._accounts.values())
+        return all(account.swept_at for account in self._accounts.values())
+
+    @property
+    def pulses(self) -> Mapping[str, Pulse]:
+        """How the sweeps of each account go."""
+        return {
+            name: Pulse(
+                interval=account.interval,
+                swept_at=account.swept_at or account.since,
+                useful_at=account.useful_at or account.since,
+            )
+            for name, account in self._accounts.items()
+        }
+
+    @property
+    def writes(self) -> bool:
+        """Whether the newest write to the store went well."""
+        return not self._store_error
 
     def stored(self, error: str | None) -> None:
         """A sweep's work went to the store, or did not."""

@@ -5,7 +5,7 @@ nothing. The caller owns order and persistence (see `feed.py`), and is told of e
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,10 @@ class Fold:
     crashes: list[Crash] = field(default_factory=list)
     lives: Mapping[str, Life] = field(default_factory=dict)
     """By rule, where its alerts do not fire and end at once."""
+    tick: Callable[[], float] = lambda: 0.0
+    """Seconds that never go back, for whoever wants to know what each rule costs."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by rule, by `tick`, since somebody took them out."""
     _held: dict[AlertKey, int] = field(default_factory=dict)
     _pending: dict[AlertKey, Waiting] = field(default_factory=dict)
     _leaving: dict[AlertKey, datetime] = field(default_factory=dict)
@@ -102,7 +106,7 @@ class Fold:
         cells = self._cells_seeing(type(observation))
         self._note_step(observation)
         told: list[Transition] = []
-        for cell in cells:
+        for cell in self._timed(cells):
             if cell.usable and self._fold(cell, observation) and not cell.rule.timed:
                 self._judge(cell, now, told, rows=int(isinstance(observation, TrainRow | EvalRow)))
         return told
@@ -111,7 +115,7 @@ class Fold:
         """History: states change, nothing is judged and no alert changes. Follow it with `judge_all`."""
         for observation in observations:
             self._note_step(observation)
-            for cell in self._cells_seeing(type(observation)):
+            for cell in self._timed(self._cells_seeing(type(observation))):
                 if cell.usable:
                     self._fold(cell, observation)
 
@@ -152,7 +156,7 @@ class Fold:
         for cell in cells:
             cell.state, cell.verdict = cell.rule.start(), NOT_JUDGED
         for observation in history:
-            for cell in cells:
+            for cell in self._timed(cells):
                 if cell.usable and isinstance(observation, cell.rule.sees):
                     self._fold(cell, observation)
         for cell in cells:
@@ -254,10 +258,19 @@ class Fold:
 
     def _judge_cells(self, cells: Iterable[Cell], now: datetime) -> list[Transition]:
         told: list[Transition] = []
-        for cell in cells:
+        for cell in self._timed(cells):
             if cell.usable:
                 self._judge(cell, now, told)
         return told
+
+    def _timed(self, cells: Iterable[Cell]) -> Iterator[Cell]:
+        """Each in turn; what is done with it is put down to its rule."""
+        begun = self.tick()
+        for cell in cells:
+            yield cell
+            now = self.tick()
+            self.spent[cell.rule.name] = self.spent.get(cell.rule.name, 0.0) + now - begun
+            begun = now
 
     def _is_of_rows(self, rule: str) -> bool:
         """Whether a rule follows the rows: what watches time, status or events has nothing to wait for in them."""

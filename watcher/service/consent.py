@@ -15,7 +15,7 @@ from typing import Any
 from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.phrasing import clock as hour
 from watcher.service.errors import ConfigError
-from watcher.service.ports import Clock, Reads, Store, Writes
+from watcher.service.ports import Clock, NoTelemetry, Reads, Store, Telemetry, Writes
 from watcher.service.records import Act, Audit, JobKey, JobRecord, Proposal, ProposalState
 from watcher.service.sweep import Sweeper
 from watcher.service.windows import cancel_effect, cancel_lane
@@ -90,8 +90,10 @@ class Consent:
         clock: Clock,
         sweepers: Callable[[], Iterable[Sweeper]] = tuple,
         wake: Callable[[], None] = lambda: None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._store, self._clock, self._sweepers, self._wake = store, clock, sweepers, wake
+        self._telemetry = telemetry or NoTelemetry()
 
     async def veto(self, job_id: str, person: Person, *, proposal_id: str = "") -> dict[str, Any]:
         """No: the open cancel of the job is off, and the watcher never cancels the job, until the veto is lifted.
@@ -141,6 +143,8 @@ class Consent:
                 book = sweeper.book(record.key.job_id)
                 if book is not None:
                     book.heed(record, proposals)
+        if answer["outcome"] == Outcome.VETOED:
+            self._telemetry.cancel(Outcome.VETOED.value)
         self._wake()
         return answer
 

@@ -7,7 +7,19 @@ from watcher.service.records import MANUAL, ProposalState
 from watcher.service.visit import Visit
 
 
-def count_saved(telemetry: Telemetry, visit: Visit) -> None:
+def count(telemetry: Telemetry, visit: Visit) -> None:
+    """What one committed visit to a job brought."""
+    for proposal in [*([visit.proposal] if visit.proposal else []), *(moved for _, moved in visit.moves)]:
+        telemetry.cancel(proposal.state.value)
+    _count_saved(telemetry, visit)
+    for transition in visit.transitions:
+        telemetry.alert(transition.alert.rule, transition.reason.value)
+    spent = visit.book.fold.spent
+    while spent:
+        telemetry.rule(*spent.popitem())
+
+
+def _count_saved(telemetry: Telemetry, visit: Visit) -> None:
     """Steps and dollars that a cancel of the watcher's own left unspent, once its job is seen cancelled."""
     ended = (proposal for _, proposal in visit.moves if proposal.state is ProposalState.CONFIRMED)
     if all(proposal.mode == MANUAL for proposal in ended):

@@ -297,3 +297,15 @@ class AlertQuery:
     firing_only: bool = False
     since: datetime | None = None
     limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """The sweeps of one account: the ends of the newest, and of the newest that saw it.
+
+    Before the first, both are the time at which the daemon began with the account.
+    """
+
+    interval: timedelta
+    swept_at: datetime
+    useful_at: datetime

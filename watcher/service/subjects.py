@@ -135,11 +135,13 @@ class Faults:
             if not taken:
                 return
             try:
-                await self._book.take(taken, self._clock.now())
+                told = await self._book.take(taken, self._clock.now())
             except StoreError as error:
                 log.error("watcher.fault_not_stored", reason=str(error), waiting=len(taken))
                 return
             del self._waiting[: len(taken)]
+            for transition in told:
+                self._telemetry.alert(transition.alert.rule, transition.reason.value)
 
 
 def _name(kind: str, key: str) -> str:

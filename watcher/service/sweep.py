@@ -17,7 +17,7 @@ from watcher.service.book import JobBook, load_book, new_book, read_stored
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
-from watcher.service.counting import count_saved
+from watcher.service.counting import count
 from watcher.service.errors import FailureReason, ProviderError, StoreError
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
@@ -246,6 +246,7 @@ class Sweeper:
 
     def _visit(self, book: JobBook, now: datetime) -> Visit:
         visit = Visit(book, now, link=self.config.link)
+        book.fold.tick = self._clock.monotonic
         if self._clock_steps != self._steps_settled:
             visit.blind = "clock"
         return visit
@@ -331,11 +332,8 @@ class Sweeper:
         visit.committed()
         self._faults.over("store", job_id)
         self._faults.over("job", job_id)
-        for proposal in [*([visit.proposal] if visit.proposal else []), *(p for _, p in visit.moves)]:
-            self._telemetry.cancel(proposal.state.value)
-        count_saved(self._telemetry, visit)
+        count(self._telemetry, visit)
         for transition in visit.transitions:
-            self._telemetry.alert(transition.alert.rule, transition.reason.value)
             log.info(
                 "alert.changed",
                 job_id=job_id,
@@ -382,7 +380,8 @@ class Sweeper:
         if report.reason is not None and not report.detail:
             report.detail = f"{sum(report.failed.values())} of {report.jobs} jobs could not be read"
         outcome = SweepOutcome(at=now, reason=report.reason, detail=report.detail)
-        await self._account.take([*drift, outcome], now)
+        for transition in await self._account.take([*drift, outcome], now):
+            self._telemetry.alert(transition.alert.rule, transition.reason.value)
         await self._faults.flush()
         if report.reason is not None:
             log.warning("sweep.failed", account=self.config.name, reason=report.reason, detail=report.detail)

@@ -1,7 +1,7 @@
 """The JSON API under `/api/v1`, the probes, and `/metrics`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,10 +14,10 @@ from starlette.routing import Route
 from watcher.service.errors import ConfigError, StoreError
 from watcher.service.money import money_view, month_view
 from watcher.service.ports import Clock, Reads, Store
-from watcher.service.records import AlertQuery, JobRecord
+from watcher.service.records import AlertQuery, JobRecord, Pulse
 from watcher.service.status import alert_views, job_view, job_views, status_view
 from watcher.web.answers import dump, error_answer, json_answer
-from watcher.web.telemetry import PrometheusTelemetry, read_gauges
+from watcher.web.telemetry import PrometheusTelemetry, Vitals, read_gauges
 
 _YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
 _COUNT = re.compile("[1-9][0-9]{0,4}", re.ASCII)
@@ -33,6 +33,14 @@ class HealthSource(Protocol):
 
     async def ready(self) -> list[str]:
         """Why the watcher does not see, store or deliver; empty when it does."""
+
+    @property
+    def pulses(self) -> Mapping[str, Pulse]:
+        """How the sweeps of each account go, by its name."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the newest write to the store went well."""
 
 
 class Api:
@@ -62,11 +70,11 @@ class Api:
 
     async def metrics(self, _: Request) -> Response:
         """Counters are told even when the store can't be read: that is when they are needed."""
-        now = self._clock.now()
+        now, vitals = self._clock.now(), Vitals(pulses=self._health.pulses, writes=self._health.writes)
         try:
-            body = await self._store.read(lambda reads: self._telemetry.exposition(read_gauges(reads, now)))
+            body = await self._store.read(lambda reads: self._telemetry.exposition(vitals, read_gauges(reads, now)))
         except StoreError:
-            body = self._telemetry.exposition(None)
+            body = self._telemetry.exposition(vitals, None)
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     async def jobs(self, _: Request) -> Response:

@@ -1,26 +1,36 @@
-"""What `/metrics` says: counters kept while the daemon works, and gauges read from the store at each scrape."""
+"""What `/metrics` says: counters kept while the daemon works, and gauges read at each scrape."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from watcher import __version__
 from watcher.domain.observations import Status
-from watcher.service.ports import Clock, Reads
-from watcher.service.records import AlertQuery
+from watcher.service.ports import Reads
+from watcher.service.records import MANUAL, AlertQuery, ProposalState, Pulse
+from watcher.web.families import FAMILIES, MOST_VALUES, OTHER, SECONDS
 
-MOST_VALUES = 200
-"""Values that one label may take before the rest are counted together: a series costs its reader memory for weeks."""
-
-OTHER = "other"
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _MANY = 100_000
+_OPEN = tuple(state for state in ProposalState if state.open)
+W = TypeVar("W", bound=MetricWrapperBase)
+Labelled = Mapping[tuple[str, ...], float]
+"""The samples of a metric, by the values of its labels in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What is known without the store: how the sweeps of each account go, and whether the newest write went well."""
+
+    pulses: Mapping[str, Pulse] = field(default_factory=dict)
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,7 @@ class StoreGauges:
 
     jobs: Mapping[str, int] = field(default_factory=dict)
     firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    proposals: Mapping[str, int] = field(default_factory=dict)
     outbox: Mapping[str, int] = field(default_factory=dict)
     oldest_due_seconds: float = 0.0
 
@@ -41,6 +52,7 @@ def read_gauges(reads: Reads, now: datetime) -> StoreGauges:
     return StoreGauges(
         jobs=Tally(record.snapshot.status.value for record in reads.jobs(open_only=True)),
         firing=Tally((alert.rule, alert.severity.value) for alert in firing),
+        proposals=Tally(p.state.value for p in reads.proposals(states=_OPEN) if p.mode != MANUAL),
         outbox={"due": counts.due, "waiting": counts.waiting, "claimed": counts.claimed, "dead": counts.dead},
         oldest_due_seconds=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
     )
@@ -49,46 +61,37 @@ def read_gauges(reads: Reads, now: datetime) -> StoreGauges:
 class PrometheusTelemetry:
     """`Telemetry` as Prometheus counters in a registry of its own. May be called from any thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self) -> None:
         # A second series for each counter, with the time of its birth: nobody asks for it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._clock = clock
         self._labels = _Labels()
         self.registry = CollectorRegistry()
         self._declare()
         # Memory, CPU time and open files of the process; gives nothing where there is no /proc.
         ProcessCollector(registry=self.registry)
-        build = Gauge("watcher_build_info", "Always 1.", ["version"], registry=self.registry)
-        build.labels(__version__).set(1)
 
     def _declare(self) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"watcher_{name}", text, labels, registry=self.registry)
+        def histogram(name: str) -> Histogram:
+            family = FAMILIES[name]
+            return Histogram(name, family.text, family.labels, registry=self.registry, buckets=SECONDS)
 
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"watcher_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
+        self._sweeps = self._made(Counter, "watcher_sweeps_total")
+        self._sweep_seconds = histogram("watcher_sweep_duration_seconds")
+        self._requests = self._made(Counter, "watcher_api_requests_total")
+        self._request_seconds = histogram("watcher_api_request_duration_seconds")
+        self._rows = self._made(Counter, "watcher_rows_total")
+        self._rule_seconds = self._made(Counter, "watcher_rule_seconds_total")
+        self._alerts = self._made(Counter, "watcher_alerts_total")
+        self._notifications = self._made(Counter, "watcher_notifications_total")
+        self._cancels = self._made(Counter, "watcher_cancels_total")
+        self._saved_steps = self._made(Counter, "watcher_saved_steps_total")
+        self._saved_dollars = self._made(Counter, "watcher_saved_dollars_total")
+        self._faults = self._made(Counter, "watcher_faults_total")
+        self._made(Gauge, "watcher_build_info").labels(__version__).set(1)
 
-        self._sweeps = counter("sweeps", "Passes over an account; `ok` saw it.", "account", "outcome")
-        self._sweep_seconds = histogram("sweep_duration_seconds", "How long passes over an account took.")
-        self._useful = Gauge(
-            "watcher_last_successful_sweep_timestamp_seconds",
-            "Unix time of the end of the last pass that saw the account.",
-            ["account"],
-            registry=self.registry,
-        )
-        self._requests = counter(
-            "api_requests", "Calls to the provider, each try counted.", "account", "endpoint", "outcome"
-        )
-        self._request_seconds = histogram("api_request_duration_seconds", "How long those calls took.", "endpoint")
-        self._rows = counter("rows", "New rows of metrics that were judged.")
-        self._alerts = counter("alerts", "Transitions of alerts, by what is told.", "rule", "reason")
-        self._notifications = counter("notifications", "Deliveries tried; `ok` was taken.", "receiver", "outcome")
-        self._cancels = counter("cancels", "What became of cancels.", "outcome")
-        self._saved_steps = counter("saved_steps", "Planned steps not run because the watcher cancelled.", "account")
-        self._saved_dollars = counter(
-            "saved_dollars", "What those steps would have cost: estimated, as if every step cost the same.", "account"
-        )
-        self._faults = counter("faults", "Faults of the watcher itself.", "kind")
+    def _made(self, kind: type[W], name: str) -> W:
+        family = FAMILIES[name]
+        return kind(name, family.text, family.labels, registry=self.registry)
 
     def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None:
         keep = self._labels.keep
@@ -101,11 +104,12 @@ class PrometheusTelemetry:
         self._sweeps.labels(account, self._labels.keep("outcome", reason or "ok")).inc()
         self._sweep_seconds.observe(seconds)
         self._rows.inc(rows)
-        if reason is None:
-            self._useful.labels(account).set(self._clock.now().timestamp())
 
     def alert(self, rule: str, reason: str) -> None:
         self._alerts.labels(self._labels.keep("rule", rule), self._labels.keep("reason", reason)).inc()
+
+    def rule(self, rule: str, seconds: float) -> None:
+        self._rule_seconds.labels(self._labels.keep("rule", rule)).inc(seconds)
 
     def notification(self, receiver: str, outcome: str) -> None:
         receiver = self._labels.keep("receiver", receiver)
@@ -122,9 +126,9 @@ class PrometheusTelemetry:
     def fault(self, kind: str) -> None:
         self._faults.labels(self._labels.keep("kind", kind)).inc()
 
-    def exposition(self, gauges: StoreGauges | None) -> bytes:
+    def exposition(self, vitals: Vitals, gauges: StoreGauges | None) -> bytes:
         """The whole text of a scrape; None when the store could not be read, which is then said in its place."""
-        return generate_latest(_Scrape(self.registry, gauges))
+        return generate_latest(_Scrape(self.registry, vitals, gauges))
 
 
 class _Labels:
@@ -146,29 +150,38 @@ class _Labels:
 class _Scrape(Collector):
     """One scrape: the counters, then the gauges of this moment, which belong to no registry."""
 
-    def __init__(self, counters: CollectorRegistry, gauges: StoreGauges | None) -> None:
-        self._counters, self._gauges = counters, gauges
+    def __init__(self, counters: CollectorRegistry, vitals: Vitals, gauges: StoreGauges | None) -> None:
+        self._counters, self._vitals, self._gauges = counters, vitals, gauges
 
     def collect(self) -> Iterable[Metric]:
         yield from self._counters.collect()
-        up = 0.0 if self._gauges is None else 1.0
-        yield GaugeMetricFamily("watcher_store_readable", "1 when the store could be read for this scrape.", value=up)
+        yield from _of_vitals(self._vitals)
+        yield _gauge("watcher_store_readable", {(): float(self._gauges is not None)})
         if self._gauges is not None:
-            yield from _families(self._gauges)
+            yield from _of_store(self._gauges)
 
 
-def _families(gauges: StoreGauges) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("watcher_jobs", "Watched jobs that are not closed, by status.", labels=["status"])
-    for status in Status:
-        jobs.add_metric([status.value], gauges.jobs.get(status.value, 0))
-    yield jobs
-    firing = GaugeMetricFamily("watcher_alerts_firing", "Alerts that fire now.", labels=["rule", "severity"])
-    for (rule, severity), count in sorted(gauges.firing.items()):
-        firing.add_metric([rule, severity], count)
-    yield firing
-    outbox = GaugeMetricFamily("watcher_outbox_rows", "Effects not performed yet, or parked (dead).", labels=["state"])
-    for state, count in sorted(gauges.outbox.items()):
-        outbox.add_metric([state], count)
-    yield outbox
-    text = "How long the oldest due effect has waited; 0 when none is due."
-    yield GaugeMetricFamily("watcher_outbox_oldest_seconds", text, value=gauges.oldest_due_seconds)
+def _of_vitals(vitals: Vitals) -> Iterator[Metric]:
+    pulses = {(name,): pulse for name, pulse in sorted(vitals.pulses.items())}
+    yield _gauge("watcher_sweep_interval_seconds", {k: p.interval.total_seconds() for k, p in pulses.items()})
+    yield _gauge("watcher_last_sweep_timestamp_seconds", {k: p.swept_at.timestamp() for k, p in pulses.items()})
+    useful: Labelled = {k: p.useful_at.timestamp() for k, p in pulses.items()}
+    yield _gauge("watcher_last_successful_sweep_timestamp_seconds", useful)
+    yield _gauge("watcher_store_writable", {(): float(vitals.writes)})
+
+
+def _of_store(gauges: StoreGauges) -> Iterator[Metric]:
+    yield _gauge("watcher_jobs", {(status.value,): gauges.jobs.get(status.value, 0) for status in Status})
+    yield _gauge("watcher_alerts_firing", dict(sorted(gauges.firing.items())))
+    yield _gauge("watcher_proposals", {(state.value,): gauges.proposals.get(state.value, 0) for state in _OPEN})
+    yield _gauge("watcher_outbox_rows", {(state,): count for state, count in sorted(gauges.outbox.items())})
+    yield _gauge("watcher_outbox_oldest_seconds", {(): gauges.oldest_due_seconds})
+
+
+def _gauge(name: str, values: Labelled) -> Metric:
+    """A gauge of this moment."""
+    family = FAMILIES[name]
+    metric = GaugeMetricFamily(name, family.text, labels=family.labels)
+    for labels, value in values.items():
+        metric.add_metric(labels, value)
+    return metric
