@@ -66,7 +66,7 @@ def main() -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(make())
-        print(name)  # noqa: T201 - says what it wrote
+        print(name)
 
 
 if __name__ == "__main__":
