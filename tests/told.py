@@ -8,6 +8,7 @@ from datetime import timedelta
 from tests.unit.rules.curves import falling, replayed, rows
 from tests.unit.rules.lifecycle import at, event, job, judged, ns
 from watcher.domain.alerts import WATCHER, Alert, Subject, fire
+from watcher.domain.checkpoints import Choice, Measure, Place
 from watcher.domain.early_stopping import EarlyStopping
 from watcher.domain.facts import JobFacts
 from watcher.domain.observations import Drift, EvalRow, Fault, Gone, Observation, Row, SweepOutcome, TrainRow
@@ -51,7 +52,8 @@ FACTS = JobFacts(
     best_eval_step=80,
     price_nano=48_600_000_000,
     checkpoint_step=80,
-    best_checkpoint=80,
+    choice=Choice(measure=Measure.EVAL, saved=Place(80, 0.711), newest=80),
+    log_read_at=at(60),
     sparkline="▇▅▄▃▂▂▁▁▂▅▇█",
     link=f"https://watch.example.org/jobs/{JOB.job_id}",
     cancel_mode="enforce",
@@ -63,7 +65,7 @@ QUIET = replace(FACTS, cancel="")
 ENDED = replace(QUIET, running=False, status="completed")
 STOPPED = replace(ENDED, early_stopped=True, step=240)
 WAITING = replace(
-    QUIET, status="queued", step=None, best_eval=None, best_eval_step=None, checkpoint_step=None, best_checkpoint=None,
+    QUIET, status="queued", step=None, best_eval=None, best_eval_step=None, checkpoint_step=None, choice=Choice(),
     sparkline="", seconds_per_step=None, fresh_at=None,
 )  # fmt: skip
 _PLAN: dict[str, int] = {"total_price_nano": 48_600_000_000, "total_steps": 400}

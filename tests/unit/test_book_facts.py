@@ -1,5 +1,6 @@
 """What the daemon tells of a job beside the alert: its speed, its checkpoints and how fresh all that is."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -62,6 +63,7 @@ def saved(step: int) -> Event:
         pytest.param([saved(20), EvalRow(20, 1, 0.7)], 20, 20, id="saved, then evaluated"),
         pytest.param([saved(20), EvalRow(20, 1, 0.7), EvalRow(40, 1, 0.8), saved(40)], 20, 40, id="a worse one later"),
         pytest.param([saved(20), EvalRow(20, 1, 0.7), EvalRow(40, 1, 0.6), saved(40)], 40, 40, id="a better one later"),
+        pytest.param([saved(20), EvalRow(20, 1, 0.7), EvalRow(20, 2, math.nan)], None, 20, id="then no number"),
     ],
 )
 def test_the_best_checkpoint_is_the_one_with_the_best_eval_loss(
@@ -69,7 +71,25 @@ def test_the_best_checkpoint_is_the_one_with_the_best_eval_loss(
 ) -> None:
     found = facts(*seen)
 
-    assert (found.best_checkpoint, found.checkpoint_step) == (best, newest)
+    assert (found.choice.saved.step if found.choice.saved else None, found.checkpoint_step) == (best, newest)
+
+
+def test_a_checkpoint_whose_step_the_log_does_not_tell_is_counted() -> None:
+    found = facts(*rows((1, 1), (2, 2)), Event(type="checkpoint_save", at=NOW))
+
+    assert (found.saved_unplaced, found.checkpoint_step, found.choice.newest) == (1, None, None)
+
+
+def test_the_command_that_goes_on_is_of_the_best_saved_one() -> None:
+    book = a_book(training_file="file-1", learning_rate=2e-5)
+    for what in (saved(20), saved(40)):
+        book.note_event(what)
+    for row in (EvalRow(20, 1, 0.7), EvalRow(40, 1, 0.8)):
+        book.note_row(row, NOW)
+
+    assert book.facts("").go_on == (
+        "together fine-tuning create --training-file=file-1 --from-checkpoint=ft-1:20 --learning-rate=1e-05"
+    )
 
 
 def test_another_attempt_begins_anew() -> None:
@@ -81,7 +101,7 @@ def test_another_attempt_begins_anew() -> None:
     book.restart(list(rows((1, 1))))
 
     found = book.facts("")
-    assert (found.best_checkpoint, found.seconds_per_step, found.checkpoint_step) == (None, None, 2)
+    assert (found.choice.saved, found.seconds_per_step, found.checkpoint_step) == (None, None, 2)
 
 
 def test_it_says_how_fresh_it_is_and_whether_the_job_runs() -> None:

@@ -12,6 +12,7 @@ from tests.told import ACCOUNT, DIVERGED, FACTS, JOB, QUIET, TOLD
 from tests.unit.test_formats import snapshots_as
 from watcher.domain import moneywords
 from watcher.domain.alerts import Alert, AlertState, Subject, Transition, TransitionReason
+from watcher.domain.checkpoints import Choice, Measure, Place
 from watcher.domain.compose import compose, compose_many
 from watcher.domain.facts import JobFacts
 from watcher.domain.messages import Message
@@ -186,14 +187,29 @@ def test_money_at_stake_is_told_or_said_to_be_unknown(changes: dict[str, Any], s
 @pytest.mark.parametrize(
     ("changes", "label", "shown"),
     [
-        pytest.param({}, "best checkpoint", "step 80, with the best eval loss", id="the best was saved"),
-        pytest.param({"best_checkpoint": None}, "newest checkpoint", "step 80", id="only the newest is known"),
         pytest.param(
-            {"best_checkpoint": None, "checkpoint_step": 160}, "newest checkpoint", "step 160, saved after it began",
-            id="spoilt",
+            {}, "best checkpoint", f"step 80 (eval loss 0.711), from_checkpoint {JOB.job_id}:80",
+            id="the best was saved",
         ),
         pytest.param(
-            {"checkpoint_step": None, "best_checkpoint": None}, "newest checkpoint", "none saved yet", id="none yet"
+            {"choice": Choice(measure=Measure.TRAIN, saved=Place(160, 0.52))}, "best checkpoint",
+            f"step 160 (smoothed train loss 0.52), from_checkpoint {JOB.job_id}:160, saved after it began", id="spoilt",
+        ),
+        pytest.param(
+            {"choice": Choice(measure=Measure.EVAL, saved=Place(80, 0.711), unsaved=Place(100, 0.69))},
+            "better, but not saved", "step 100 (eval loss 0.69)", id="a better one was not saved",
+        ),
+        pytest.param(
+            {"choice": Choice(newest=80)}, "newest checkpoint", f"step 80, from_checkpoint {JOB.job_id}:80",
+            id="only the newest is known",
+        ),
+        pytest.param(
+            {"choice": Choice(), "checkpoint_step": None}, "newest checkpoint",
+            "none saved yet, as of 2026-07-01 10:00 UTC: a cancel now would lose all 172 steps", id="none yet",
+        ),
+        pytest.param(
+            {"choice": Choice(), "checkpoint_step": None, "saved_unplaced": 2}, "newest checkpoint",
+            "2 saved, at steps that the log does not tell", id="nobody knows where",
         ),
     ],
 )  # fmt: skip
@@ -201,6 +217,31 @@ def test_the_checkpoint_to_go_on_from(changes: dict[str, Any], label: str, shown
     message = compose(first(DIVERGED), replace(FACTS, **changes), KEY)
 
     assert dict(message.facts)[label] == shown
+
+
+def test_what_never_cancels_does_not_warn_of_a_cancel() -> None:
+    bare = replace(QUIET, choice=Choice(), checkpoint_step=None)
+    alert = next(alert for alert, facts in TOLD if facts is QUIET and not alert.may_cancel)
+
+    assert dict(compose(first(alert), bare, KEY).facts)["newest checkpoint"].startswith("none saved yet, as of ")
+    assert "lose" not in str(compose(first(alert), bare, KEY).facts)
+
+
+def test_the_end_of_a_job_that_was_cut_short_has_the_command_that_goes_on() -> None:
+    go_on = "together fine-tuning create --training-file=file-1 --from-checkpoint=ft-1:80 --learning-rate=1e-05"
+    ended = replace(FACTS, running=False, go_on=go_on)
+    shown = {
+        status: dict(compose(first(DIVERGED), replace(ended, status=status), KEY).facts).get("to go on from there")
+        for status in ("cancelled", "error", "completed", "user_error")
+    }
+
+    assert shown == {"cancelled": go_on, "error": go_on, "completed": None, "user_error": None}
+
+
+def test_a_deleted_job_has_nothing_to_go_on_from() -> None:
+    gone = dict(compose(first(DIVERGED), replace(FACTS, running=False), KEY).facts)
+
+    assert not any("checkpoint" in label for label in gone)
 
 
 @pytest.mark.parametrize(

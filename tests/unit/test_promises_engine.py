@@ -24,8 +24,9 @@ from watcher.domain.rule import SubjectKind
 from watcher.domain.rules.divergence import Divergence
 from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.verdicts import Finding, Severity
-from watcher.service.book import Stored, load_book, new_book
+from watcher.service.book import new_book
 from watcher.service.config import Selection
+from watcher.service.loading import Stored, load_book
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, OutboxState
 from watcher.service.visit import Visit

@@ -10,13 +10,17 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def announcement(job_id: str, window: timedelta, now: datetime, again: str = "") -> str:
-    """That the job will be cancelled, at the earliest when, and how to say no. `again` is why it is announced anew."""
+def announcement(job_id: str, window: timedelta, now: datetime, again: str = "", loses: str = "") -> str:
+    """That the job will be cancelled, at the earliest when, and how to say no.
+
+    `again` is why it is announced anew, `loses` what goes with it because no checkpoint is saved.
+    """
     anew = f"Announced again, since {again}. " if again else ""
     late = f"{span(window)} after this reached somebody, if that is later"
+    nothing = f"Nothing is saved yet: {loses}. " if loses else ""
     return (
-        f"{anew}The job is cancelled at {moment(now + window)} (in {span(window)}; {late}) unless somebody says no. "
-        f"To keep the job: watcher veto {job_id} To cancel it now: watcher approve {job_id}"
+        f"{anew}{nothing}The job is cancelled at {moment(now + window)} (in {span(window)}; {late}) unless somebody "
+        f"says no. To keep the job: watcher veto {job_id} To cancel it now: watcher approve {job_id}"
     )
 
 

@@ -19,13 +19,14 @@ _LARGEST = 1e300
 class Bucket:
     """Neighbouring rows as one point: how many, how many of them finite or not finite, and the mean of the finite.
 
-    A row that is neither finite nor not finite had no value.
+    A row that is neither finite nor not finite had no value. `end` is the step of the last row.
     """
 
     rows: int = 0
     finite: int = 0
     bad: int = 0
     mean: float = 0.0
+    end: int = 0
 
     def add(self, value: float | None) -> None:
         """One more row."""
@@ -40,6 +41,7 @@ class Bucket:
 
     def absorb(self, other: "Bucket") -> None:
         """The rows of the next bucket too."""
+        self.end = other.end
         self.rows += other.rows
         self.bad += other.bad
         self.finite += other.finite
@@ -61,13 +63,14 @@ class Curve:
     stride: int = 1
     buckets: list[Bucket] = field(default_factory=list)
 
-    def add(self, value: float | None) -> None:
-        """The next row's value; None when it had none."""
+    def add(self, value: float | None, step: int = 0) -> None:
+        """The next row's value and step; None when it had no value."""
         if not self.buckets or self.buckets[-1].rows >= self.stride:
             if len(self.buckets) == CAPACITY:
                 self._halve()
             self.buckets.append(Bucket())
         self.buckets[-1].add(value)
+        self.buckets[-1].end = step
 
     def values(self) -> list[float | None]:
         """One value a bucket, oldest first: a number, NaN for rows that were not finite, None for a gap."""

@@ -1,9 +1,10 @@
 """What a message, a route and a page need to know of a job at the moment of a transition: plain and small."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from watcher.domain.billing import Meter
+from watcher.domain.checkpoints import Choice
 from watcher.domain.observations import Status
 
 
@@ -13,9 +14,10 @@ class JobFacts:
 
     `price_nano` is in nano-dollars, `last_loss` and `best_eval` in nats where finite, `sparkline` block characters.
     `cancel` says in a sentence what the cancel policy will do about it, or is empty. `fresh_at` is when the newest row
-    came in, `best_checkpoint` the step of a saved checkpoint that had the best eval loss, `checkpoint_step` that of the
-    newest. `restarted` and `priced_late` are as in `Meter`. `proposal_id` is set where this transition is about a
-    proposal; `proposal_round` and `deadline_at`, the earliest end of the window, where it announces one.
+    came in, `checkpoint_step` the newest saved step, `choice` the one to go on from, `go_on` the command that does,
+    `saved_unplaced` how many are saved at steps that are not known; `log_read_at` is when the log that tells of them
+    was read last. `restarted` and `priced_late` are as in `Meter`. `proposal_id` is set where this transition is about
+    a proposal; `proposal_round` and `deadline_at`, the earliest end of the window, where it announces one.
     """
 
     account: str
@@ -41,7 +43,10 @@ class JobFacts:
     running: bool = True
     seconds_per_step: float | None = None
     fresh_at: datetime | None = None
-    best_checkpoint: int | None = None
+    choice: Choice = field(default_factory=Choice)
+    saved_unplaced: int = 0
+    log_read_at: datetime | None = None
+    go_on: str = ""
     restarted_from: str = ""
     early_stopped: bool = False
     restarted: bool = False

@@ -1,12 +1,14 @@
 """The facts below a message's sentence: when, how far, how much money, which checkpoint, and how fresh all that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from watcher.domain import moneywords
+from watcher.domain import continuing, moneywords
 from watcher.domain.alerts import Alert, Transition, TransitionReason
+from watcher.domain.checkpoints import Measure, reference
 from watcher.domain.facts import JobFacts
-from watcher.domain.phrasing import number, steps
+from watcher.domain.observations import Status
+from watcher.domain.phrasing import clock, number, steps
 from watcher.domain.rule import SubjectKind
 
 Rows = Sequence[tuple[str, str]]
@@ -19,10 +21,11 @@ _INNER = frozenset(
     | {"start", "now", "highest level", "rows above", "rows without a usable loss"}
 )
 """Evidence for whoever looks into a rule, not for whoever is woken up; or it stands in the sentence in other words."""
+_CUT_SHORT = (Status.CANCELLED, Status.ERROR)
+"""Ends after which somebody may want to go on from a checkpoint with other settings."""
 _SAME = {
     "step": ("steps done", "steps"),
     "best eval": ("best eval loss",),
-    "newest checkpoint": ("checkpoints", "best checkpoint"),
 }
 """What a rule's own evidence says of the same thing under another name."""
 
@@ -77,12 +80,13 @@ def _about(facts: JobFacts, *, onset: int | None, over: bool, cancels: bool) -> 
     return (
         ("step", _progress(facts)),
         ("best eval", _best_eval(facts)),
-        *_checkpoint(facts, onset),
+        *_checkpoints(facts, onset, cancels=cancels and not over and facts.running),
         *moneywords.rows(facts.meter, over=over, cancels=cancels),
         ("data as of", _freshness(facts)),
         ("model", facts.model),
         ("job", facts.job_id),
         ("restarted from", facts.restarted_from),
+        ("to go on from there", facts.go_on if Status.named(facts.status) in _CUT_SHORT else ""),
     )
 
 
@@ -98,16 +102,36 @@ def _best_eval(facts: JobFacts) -> str:
     return "" if facts.best_eval is None else f"{number(facts.best_eval)} at step {facts.best_eval_step}"
 
 
-def _checkpoint(facts: JobFacts, onset: int | None) -> Rows:
-    """The saved checkpoint to go on from."""
-    if facts.step is None or (facts.checkpoint_step is None and not facts.running):
+def _checkpoints(facts: JobFacts, onset: int | None, *, cancels: bool) -> Rows:
+    """The saved checkpoint to go on from, and a better place that was not saved; or that there is none."""
+    nothing = facts.checkpoint_step is None and facts.choice.saved is None and not facts.running
+    if facts.step is None or nothing or facts.meter.gone:
         return ()
-    if facts.checkpoint_step is None:
-        return (("newest checkpoint", "none saved yet"),)
-    if facts.best_checkpoint is not None:
-        return (("best checkpoint", f"step {facts.best_checkpoint}, with the best eval loss"),)
-    late = onset is not None and facts.checkpoint_step >= onset
-    return (("newest checkpoint", f"step {facts.checkpoint_step}{', saved after it began' if late else ''}"),)
+    rows = [*_saved(facts, onset)] or [("newest checkpoint", _none_saved(facts, cancels=cancels))]
+    return (*rows, ("better, but not saved", continuing.better(facts.choice)))
+
+
+def _saved(facts: JobFacts, onset: int | None) -> Iterable[tuple[str, str]]:
+    choice, step = facts.choice, facts.checkpoint_step
+    if choice.saved is not None:
+        evaluated = choice.measure is Measure.EVAL and not choice.saved.between
+        late = "" if evaluated else _late(choice.saved.step, onset)
+        yield "best checkpoint", continuing.best(choice, facts.job_id) + late
+    elif step is not None:
+        yield "newest checkpoint", f"step {step}, from_checkpoint {reference(facts.job_id, step)}" + _late(step, onset)
+    elif facts.saved_unplaced:
+        yield "newest checkpoint", f"{facts.saved_unplaced} saved, at steps that the log does not tell"
+
+
+def _late(step: int, onset: int | None) -> str:
+    return ", saved after it began" if onset is not None and step >= onset else ""
+
+
+def _none_saved(facts: JobFacts, *, cancels: bool) -> str:
+    """Said early: whoever may cancel, or let it be cancelled, must know what is lost with it."""
+    loses = continuing.lost(facts.step) if cancels else ""
+    seen = f", as of {clock(facts.log_read_at)}" if facts.log_read_at else ""
+    return f"none saved yet{seen}{f': {loses}' if loses else ''}"
 
 
 def _freshness(facts: JobFacts) -> str:

@@ -75,6 +75,8 @@ class Snapshot:
     warmup_ratio: float | None = None
     lr_scheduler: str | None = None
     max_grad_norm: float | None = None
+    training_file: str | None = None
+    validation_file: str | None = None
     total_steps: int | None = None
     eval_steps: int | None = None
     steps_completed: int | None = field(default=None, compare=False)
@@ -182,6 +184,12 @@ class Fault:
 
 Row = TrainRow | EvalRow
 Observation = Snapshot | TrainRow | EvalRow | Event | Gone | SweepOutcome | Drift | Fault
+
+
+def undisguised(row: TrainRow) -> float | None:
+    """The loss; some trainers log a broken step as a loss of 0.0, or none, beside a norm that is no number."""
+    hidden = not row.loss and row.grad_norm is not None and not math.isfinite(row.grad_norm)
+    return math.nan if hidden else row.loss
 
 
 def finite(value: float | None) -> float | None:

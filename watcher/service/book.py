@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Protocol
 
 from watcher.domain import codec
-from watcher.domain.alerts import Alert, Subject, Transition
+from watcher.domain.alerts import Subject
 from watcher.domain.billing import Meter, before_the_end
 from watcher.domain.cadence import Pace
 from watcher.domain.cancel_policy import CancelMode, Guard, Refusal
+from watcher.domain.checkpoints import Attempt, Choice, Shelf, final_step, trusted
+from watcher.domain.continuing import continuation, lost
 from watcher.domain.curve import Curve, sparkline
 from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.facts import JobFacts
@@ -22,7 +24,6 @@ from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapsh
 from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
 from watcher.service.config import Selection
-from watcher.service.ports import Reads
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
 SPARKLINE_WIDTH = 24
@@ -46,7 +47,7 @@ class BookState:
     best_eval: float | None = None
     best_eval_step: int | None = None
     checkpoint_step: int | None = None
-    best_checkpoint: int | None = None
+    shelf: Shelf = field(default_factory=Shelf)
     ticks: list[tuple[int, int]] = field(default_factory=list)
     """(step, at_ns) of the newest train rows: the job's speed."""
     price_nano: int | None = None
@@ -145,6 +146,13 @@ class JobBook:
             return any(p.mode == CancelMode.OBSERVE for p in mine)
         return any(p.state in _CARRIED_THROUGH or p.detail == untold for p in mine)
 
+    @property
+    def loses(self) -> str:
+        """What a cancel would lose for good because no checkpoint is saved; empty where one is."""
+        state = self.state
+        saved = state.checkpoint_step is not None or state.shelf.unplaced
+        return "" if saved or self.record.detail_at is None else lost(state.train_step)
+
     def next_proposal_id(self, alert_id: str) -> str:
         """An id that no proposal of this job has: a withdrawn one may be followed by another on the same alert."""
         count = sum(p.alert_id == alert_id for p in self.past.values())
@@ -170,25 +178,21 @@ class JobBook:
         self.state.feed.restart(rows)
         self.state.pace.restart(rows)
         self.state.curve = Curve()
-        self.state.last_loss = self.state.best_eval = self.state.best_eval_step = self.state.best_checkpoint = None
-        self.state.ticks = []
+        self.state.last_loss = self.state.best_eval = self.state.best_eval_step = None
+        self.state.ticks, self.state.shelf.evaluations = [], []
         for row in rows:
             self._show(row)
 
     def _show(self, row: Row) -> None:
         value = finite(row.loss)
         if isinstance(row, TrainRow):
-            self.state.curve.add(row.loss)
+            self.state.curve.add(trusted(row), row.step)
             self.state.last_loss = value
             self.state.ticks = [*self.state.ticks, (row.step, row.at_ns)][-_TICKS:]
-        elif value is not None and (self.state.best_eval is None or value < self.state.best_eval):
+            return
+        self.state.shelf.note_eval(row)
+        if value is not None and (self.state.best_eval is None or value < self.state.best_eval):
             self.state.best_eval, self.state.best_eval_step = value, row.step
-            self._compare_checkpoint()
-
-    def _compare_checkpoint(self) -> None:
-        """The row and the event of one step come in either order."""
-        if self.state.checkpoint_step is not None and self.state.checkpoint_step == self.state.best_eval_step:
-            self.state.best_checkpoint = self.state.checkpoint_step
 
     def note_event(self, event: Event) -> bool:
         """Remember an event; False when it was known."""
@@ -196,9 +200,10 @@ class JobBook:
         if digest in self.state.events:
             return False
         self.state.events.append(digest)
-        if event.type == "checkpoint_save" and event.step is not None:
-            self.state.checkpoint_step = max(event.step, self.state.checkpoint_step or 0)
-            self._compare_checkpoint()
+        if event.type == "checkpoint_save":
+            self.state.shelf.note_saved(event)
+            if event.step is not None:
+                self.state.checkpoint_step = max(event.step, self.state.checkpoint_step or 0)
         if event.type in ("early_stopped", "job_restarted"):
             self.state.owed_refund = True
         if event.type == "job_restarted":
@@ -232,7 +237,7 @@ class JobBook:
     def facts(self, link: str) -> JobFacts:
         """The job as it is now, for messages and pages."""
         job, state = self.snapshot, self.state
-        meter = meter_of(self.record, state)
+        meter, choice = meter_of(self.record, state), chosen(self.record, state)
         return JobFacts(
             account=self.key.account,
             job_id=self.key.job_id,
@@ -255,7 +260,10 @@ class JobBook:
             running=not job.status.terminal and not self.record.gone,
             seconds_per_step=meter.seconds_per_step,
             fresh_at=state.pace.new_row_at,
-            best_checkpoint=state.best_checkpoint,
+            choice=choice,
+            saved_unplaced=state.shelf.unplaced,
+            log_read_at=self.record.detail_at,
+            go_on=continuation(job, choice.saved).command if choice.saved else "",
             link=link.format(job_id=self.key.job_id) if link else "",
             restarted_from=self.origin,
             early_stopped=meter.early_stopped,
@@ -276,6 +284,16 @@ def unpacked(record: JobRecord) -> BookState:
         ValueError, TypeError, KeyError: it is not what `packed` makes.
     """
     return codec.decode(BookState, json.loads(record.feed)) if record.feed is not None else BookState()
+
+
+def attempt_of(state: BookState) -> Attempt:
+    """The present attempt."""
+    return Attempt(state.feed.attempt_step, state.feed.attempt_ns)
+
+
+def chosen(record: JobRecord, state: BookState) -> Choice:
+    """Which checkpoint of the job to go on from, as far as its state tells."""
+    return state.shelf.choose(state.curve, attempt_of(state), final_step(record.snapshot, state.train_step))
 
 
 class Metered(Protocol):
@@ -334,53 +352,6 @@ def new_book(key: JobKey, snapshot: Snapshot, selection: Selection, now: datetim
 def subject_of(key: JobKey) -> Subject:
     """The subject of alerts about a job."""
     return Subject(kind=SubjectKind.JOB, account=key.account, job_id=key.job_id)
-
-
-@dataclass(slots=True)
-class Stored:
-    """All that the store has of a job that is still watched."""
-
-    record: JobRecord
-    states: list[tuple[str, str, object]]
-    tail: list[Observation]
-    alerts: list[Alert]
-    proposals: list[Proposal]
-
-
-def read_stored(reads: Reads, key: JobKey) -> Stored | None:
-    """Everything of one job, in one consistent read; rows only from where the saved rule states end."""
-    record = reads.job(key)
-    if record is None:
-        return None
-    subject = subject_of(key)
-    return Stored(
-        record,
-        [(s.rule, s.fingerprint, s.state) for s in reads.states(subject)],
-        [o for _, o in reads.observations(key, after_seq=record.saved_seq)],
-        reads.latest_alerts(subject),
-        reads.proposals(key=key),
-    )
-
-
-def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobBook, list[Transition]]:
-    """A job as it was when the daemon last committed it; rows after the saved states are folded again.
-
-    Returns transitions for alerts whose rule is not configured any more.
-    """
-    fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
-    book = JobBook(stored.record, selection, fold, saved_at=now, seen_at=now)
-    book.proposal = next((p for p in stored.proposals if p.state.open), None)
-    book.past = {p.id: p for p in stored.proposals if not p.state.open}
-    book.record.selection = selection.name
-    book.state = unpacked(stored.record)
-    book.fresh_contact = not book.state.contacted
-    told = fold.adopt(stored.alerts, now)
-    fold.hold(book.state.held)
-    book.stale = fold.load(stored.states)
-    fold.observe_silently(stored.tail)
-    steps = (book.state.pace.train_step, book.state.pace.eval_step)
-    fold.last_step = max((step for step in steps if step is not None), default=None)
-    return book, told
 
 
 def rows_of(observations: list[Observation]) -> list[Row]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from watcher.domain import moneywords
+from watcher.domain import continuing, moneywords
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.cancel_policy import (
     NEVER_CANCELS,
@@ -22,7 +22,7 @@ from watcher.domain.cancel_policy import (
 )
 from watcher.domain.observations import Status
 from watcher.domain.verdicts import Finding
-from watcher.service.book import meter_of
+from watcher.service.book import chosen, meter_of
 from watcher.service.ports import Reads, Store
 from watcher.service.records import MANUAL, Proposal, ProposalState
 from watcher.service.subjects import Faults
@@ -336,7 +336,8 @@ def _told(alert: Alert, reason: TransitionReason, visit: Visit, note: str) -> Tr
 def _cancelled(visit: Visit) -> str:
     book = visit.book
     step, saved = book.state.pace.train_step, moneywords.cancelled(meter_of(book.record, book.state))
-    kept = book.state.checkpoint_step
-    checkpoint = f" Newest saved checkpoint: step {kept}." if kept else " No checkpoint had been saved yet."
+    kept = continuing.kept(chosen(book.record, book.state), book.state.checkpoint_step, book.state.shelf.unplaced)
     where = "before its first step" if step is None else f"at step {step}"
-    return f"Cancelled {where}.{f' {saved}' if saved else ''}{checkpoint}"
+    # Whether a cancelled job keeps what it had saved is not documented.
+    look = f" What is still there: watcher checkpoints {book.key.job_id}" if step is not None else ""
+    return f"Cancelled {where}.{f' {saved}' if saved else ''} {kept}{look}"

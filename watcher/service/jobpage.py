@@ -11,6 +11,7 @@ from typing import Any
 
 from watcher.domain import codec, eta
 from watcher.domain.alerts import TransitionReason
+from watcher.domain.checkpoints import final_step
 from watcher.domain.curve import sparkline
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.feed import step_order
@@ -202,13 +203,12 @@ def stored_checkpoints(record: JobRecord, log: Sequence[Event], rows: Sequence[R
 
 
 def _final(record: JobRecord, log: Sequence[Event], rows: Sequence[Row]) -> Checkpoint | None:
-    job = record.snapshot
-    if job.status is not Status.COMPLETED:
+    if record.snapshot.status is not Status.COMPLETED:
         return None
+    last = max((row.step for row in rows if isinstance(row, TrainRow)), default=record.snapshot.steps_completed)
     done = next((e for e in reversed(log) if e.type == "job_complete"), None)
-    last = max((row.step for row in rows if isinstance(row, TrainRow)), default=job.steps_completed)
     return Checkpoint(
-        step=job.best_step if job.early_stopped and job.best_step is not None else last,
+        step=final_step(record.snapshot, last),
         type="Final",
         created_at=done.at if done else record.ended_at,
         path=(done.model_path if done else None) or "",

@@ -13,12 +13,13 @@ from watcher.domain.alerts import Subject, TransitionReason
 from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.observations import Drift, Snapshot, SweepOutcome
 from watcher.domain.rule import SubjectKind
-from watcher.service.book import JobBook, load_book, new_book, read_stored
+from watcher.service.book import JobBook, new_book
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.counting import count
 from watcher.service.errors import FailureReason, ProviderError, StoreError
+from watcher.service.loading import load_book, read_stored
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
 from watcher.service.records import JobKey, JobRecord, ProposalState

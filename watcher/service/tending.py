@@ -54,7 +54,7 @@ def why_lost(visit: Visit, rule: str) -> str:
 def announce(visit: Visit, proposal: Proposal, alert: Alert, again: str = "") -> None:
     """Tell people what is going to happen; with its delivery the window begins."""
     visit.announced = proposal
-    note = announcement(proposal.key.job_id, proposal.window, visit.now, again)
+    note = announcement(proposal.key.job_id, proposal.window, visit.now, again, visit.book.loses)
     visit.note(Transition(alert=alert, reason=TransitionReason.CANCEL_PROPOSED, at=visit.now, note=note))
     job_id = proposal.key.job_id
     log.info("cancel.proposed", job_id=job_id, rule=proposal.rule, step=proposal.step, round=proposal.round)

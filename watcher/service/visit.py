@@ -287,12 +287,8 @@ class Visit:
         tx.append(book.key, first, self.observations)
         for step, before in self.superseded:
             tx.supersede(book.key, step, before_seq=first + before)
-        facts = book.facts(self.link)
-        for transition in self.transitions:
-            tx.save_alert(transition.alert)
-            if transition.reason is TransitionReason.FIRST:
-                facts = replace(facts, cancel=self._cancel_note(transition))
-            tx.add_transition(transition, codec.encode(self._about(transition, facts)))
+        if self.transitions:
+            self._tell(tx, book.facts(self.link))
         if self.proposal is not None:
             tx.add_proposal(self.proposal)
         for change in self.changes:
@@ -300,6 +296,13 @@ class Visit:
         for expected, proposal in self.moves:
             tx.move_proposal(proposal.id, expected, proposal)
         tx.enqueue(self.effects, self.now)
+
+    def _tell(self, tx: Writes, facts: JobFacts) -> None:
+        for transition in self.transitions:
+            tx.save_alert(transition.alert)
+            if transition.reason is TransitionReason.FIRST:
+                facts = replace(facts, cancel=self._cancel_note(transition))
+            tx.add_transition(transition, codec.encode(self._about(transition, facts)))
 
     def _about(self, transition: Transition, facts: JobFacts) -> JobFacts:
         """An announcement also says which cancel it announces, and when that comes at the earliest."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from watcher.domain.alerts import Alert
-from watcher.domain.observations import EvalRow, Row, TrainRow, finite
+from watcher.domain.observations import EvalRow, Row, TrainRow, finite, undisguised
 from watcher.domain.verdicts import Severity
 
 Reading = tuple[float, float | None]
@@ -77,7 +77,7 @@ def chart_of(  # noqa: D417 - the others are the fields of a chart
     return Chart(
         title=title,
         subtitle=subtitle,
-        train=[(row.step, _undisguised(row)) for row in train],
+        train=[(row.step, undisguised(row)) for row in train],
         evals=[(row.step, row.loss) for row in _standing_evals(kept)],
         learning_rate=[(row.step, row.lr) for row in train if row.lr is not None],
         grad_norm=[(row.step, row.grad_norm) for row in train if row.grad_norm is not None],
@@ -101,12 +101,6 @@ def _standing_evals(rows: Iterable[Row]) -> list[EvalRow]:
             found.pop()
         before = row.step
     return found
-
-
-def _undisguised(row: TrainRow) -> float | None:
-    """Some trainers log a broken step as a loss of 0.0, or none, beside a gradient norm that is no number."""
-    hidden = not row.loss and row.grad_norm is not None and not math.isfinite(row.grad_norm)
-    return math.nan if hidden else row.loss
 
 
 def _mark(alert: Alert) -> AlertMark | None:

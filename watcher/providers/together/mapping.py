@@ -159,6 +159,8 @@ def snapshot(fields: Mapping[str, object], job_id: str, at: datetime, drifts: Dr
         warmup_ratio=wire.finite(get("warmup_ratio")),
         lr_scheduler=_name(get("lr_scheduler"), "lr_scheduler_type"),
         max_grad_norm=wire.finite(get("max_grad_norm")),
+        training_file=wire.text(get("training_file")),
+        validation_file=wire.text(get("validation_file")),
         total_steps=wire.positive(get("total_steps")),
         eval_steps=wire.positive(get("eval_steps")),
         steps_completed=wire.count(get("steps_completed")),

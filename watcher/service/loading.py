@@ -1,0 +1,59 @@
+"""A job's book out of the store: how the daemon goes on with what it knew before it was stopped."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from watcher.domain.alerts import Alert, Transition
+from watcher.domain.engine import Fold
+from watcher.domain.observations import Observation
+from watcher.service.book import JobBook, subject_of, unpacked
+from watcher.service.config import Selection
+from watcher.service.ports import Reads
+from watcher.service.records import JobKey, JobRecord, Proposal
+
+
+@dataclass(slots=True)
+class Stored:
+    """All that the store has of a job that is still watched."""
+
+    record: JobRecord
+    states: list[tuple[str, str, object]]
+    tail: list[Observation]
+    alerts: list[Alert]
+    proposals: list[Proposal]
+
+
+def read_stored(reads: Reads, key: JobKey) -> Stored | None:
+    """Everything of one job, in one consistent read; rows only from where the saved rule states end."""
+    record = reads.job(key)
+    if record is None:
+        return None
+    subject = subject_of(key)
+    return Stored(
+        record,
+        [(s.rule, s.fingerprint, s.state) for s in reads.states(subject)],
+        [o for _, o in reads.observations(key, after_seq=record.saved_seq)],
+        reads.latest_alerts(subject),
+        reads.proposals(key=key),
+    )
+
+
+def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobBook, list[Transition]]:
+    """A job as it was when the daemon last committed it; rows after the saved states are folded again.
+
+    Returns transitions for alerts whose rule is not configured any more.
+    """
+    fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
+    book = JobBook(stored.record, selection, fold, saved_at=now, seen_at=now)
+    book.proposal = next((p for p in stored.proposals if p.state.open), None)
+    book.past = {p.id: p for p in stored.proposals if not p.state.open}
+    book.record.selection = selection.name
+    book.state = unpacked(stored.record)
+    book.fresh_contact = not book.state.contacted
+    told = fold.adopt(stored.alerts, now)
+    fold.hold(book.state.held)
+    book.stale = fold.load(stored.states)
+    fold.observe_silently(stored.tail)
+    steps = (book.state.pace.train_step, book.state.pace.eval_step)
+    fold.last_step = max((step for step in steps if step is not None), default=None)
+    return book, told
