@@ -8,9 +8,11 @@ from tests.stored import a_job, an_alert, an_effect
 from watcher.domain.alerts import AlertState
 from watcher.domain.groups import Decision
 from watcher.domain.observations import TrainRow
+from watcher.service.book import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey
 from watcher.service.retention import Retention, RetentionPolicy
+from watcher.service.shown import shown_of
 from watcher.store.sqlite import SqliteStore, open_store
 
 DAY = timedelta(days=1)
@@ -49,10 +51,45 @@ async def test_the_database_grows_with_the_days_it_keeps_and_not_with_all_there_
         outbox = store.read_now(lambda reads: reads.outbox(limit=10_000))
 
     assert len(rows) == 120
-    assert sorted(set(rows)) == [10 + 1, ROWS]  # thinned, with the last row beside the even ones; or whole
+    assert sorted(set(rows)) == [2, 10 + 1, ROWS]  # first and last; thinned, with the last beside the even ones; whole
     assert rows.count(ROWS) == 2 * 4
+    assert rows.count(11) == 2 * 5
     assert len(outbox) == 2 * 10
-    assert sizes[-1] - sizes[29] < (sizes[29] - sizes[0]) / 4  # what is left of a job is a small part of it
+    assert sizes[-1] - sizes[29] < (sizes[29] - sizes[0]) / 8  # what is left of a job is a small part of it
+
+
+async def test_a_job_at_rest_keeps_what_is_shown_of_it_in_less_room(tmp_path: Path) -> None:
+    clock, key = FakeClock(), JobKey("main", "ft-1")
+    state = BookState(last_loss=0.5, best_eval=1.0, best_eval_step=200, price_nano=5, events=["e" * 16] * 20)
+    for step in range(1, ROWS + 1):
+        row = TrainRow(step, step * 10**9, 1.0 / step, 1.0, 1e-5)
+        state.curve.add(row.loss)
+        state.pace.take(row, clock.now())
+        state.feed.train = row
+        state.ticks = [*state.ticks, (step, row.at_ns)][-30:]
+    with open_store(tmp_path / "watcher.db") as store:
+        store.write_now(lambda tx: tx.save_job(a_job(key, closed=True, ended_at=clock.now(), feed=packed(state))))
+        store.write_now(lambda tx: tx.append(key, 1, [TrainRow(n, n, 1.0, None, None) for n in range(ROWS)]))
+        before = store.read_now(lambda reads: reads.job(key))
+        clock.advance((POLICY.rows + DAY).total_seconds())
+        await Retention(store, clock, POLICY).run()
+        after = store.read_now(lambda reads: reads.job(key))
+
+    assert before is not None
+    assert after is not None
+    assert shown_of(after) == shown_of(before)
+    assert len(after.feed or "") < len(before.feed or "") * 0.75
+
+
+async def test_a_job_whose_state_cannot_be_read_is_thinned_all_the_same(tmp_path: Path) -> None:
+    clock, key = FakeClock(), JobKey("main", "ft-1")
+    with open_store(tmp_path / "watcher.db") as store:
+        store.write_now(lambda tx: tx.save_job(a_job(key, closed=True, ended_at=clock.now(), feed='{"curve": 7}')))
+        store.write_now(lambda tx: tx.append(key, 1, [TrainRow(n, n, 1.0, None, None) for n in range(ROWS)]))
+        clock.advance((POLICY.rows + DAY).total_seconds())
+        await Retention(store, clock, POLICY).run()
+
+        assert len(store.read_now(lambda reads: reads.row_keys(key))) == POLICY.keep_rows + 1
 
 
 async def test_a_job_that_is_closed_late_is_thinned_all_the_same(tmp_path: Path) -> None:

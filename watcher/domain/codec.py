@@ -76,11 +76,17 @@ def _decode(hint: Any, value: Any) -> Any:  # noqa: ANN401
     if hint is timedelta:
         return timedelta(seconds=value)
     if dataclasses.is_dataclass(hint):
-        hints = _hints(typing.cast("type", hint))
-        return typing.cast("type", hint)(**{k: _decode(hints[k], v) for k, v in value.items() if k in hints})
+        return _decode_object(typing.cast("type", hint), value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
     return value
+
+
+def _decode_object(cls: type, value: Any) -> Any:  # noqa: ANN401
+    if not isinstance(value, dict):
+        raise TypeError(f"an object was expected, not {type(value).__name__}")
+    hints = _hints(cls)
+    return cls(**{k: _decode(hints[k], v) for k, v in value.items() if k in hints})
 
 
 def _decode_union(options: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401
