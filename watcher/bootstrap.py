@@ -46,11 +46,12 @@ from watcher.service.sweep import Sweeper
 from watcher.service.windows import Windows
 from watcher.settings import Account, Settings
 from watcher.store.sqlite import SqliteStore, open_store
+from watcher.web.session import Sessions
 
 DATABASE = "watcher.db"
 KILL_SWITCH = "no-cancel"
 _LOCK = "lock"
-_TARGET_KEY, _LINK_KEY = "target.key", "link.key"
+_TARGET_KEY, _LINK_KEY, _SESSION_KEY = "target.key", "link.key", "session.key"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -300,10 +301,19 @@ def veto_links_of(settings: Settings, directory: Path) -> VetoLinks:
     return VetoLinks(_key(directory, _LINK_KEY), settings.web.public_url or "")
 
 
+def sessions_of(settings: Settings, directory: Path, clock: Clock) -> Sessions:
+    """Who may give orders over HTTP, and how their sessions are signed."""
+    web = settings.web
+    if web.token is None:
+        return Sessions(clock)
+    key = _key(directory, _SESSION_KEY)
+    return Sessions(clock, token=web.token.get_secret_value(), key=key, public_url=web.public_url or "")
+
+
 def _key(directory: Path, name: str) -> bytes:
     """A key of this state directory, made once and kept beside the database.
 
-    One is that of the hashes that stand for receiver URLs in the outbox, another signs the links of vetoes.
+    One is that of the hashes that stand for receiver URLs in the outbox, others sign the links of vetoes and sessions.
     """
     path = directory / name
     try:
@@ -328,8 +338,9 @@ def secret_words(settings: Settings, environ: Mapping[str, str]) -> set[str]:
     words = {account.api_key.get_secret_value() for account in settings.accounts}
     words |= {url.get_secret_value() for receiver in settings.receivers for url in receiver.urls}
     words.add(environ.get("TOGETHER_API_KEY", ""))
-    if settings.heartbeat.url is not None:
-        words.add(settings.heartbeat.url.get_secret_value())
+    for secret in (settings.heartbeat.url, settings.web.token):
+        if secret is not None:
+            words.add(secret.get_secret_value())
     return {word for word in words if len(word) >= 8 and not word.startswith("console://")}  # noqa: PLR2004
 
 
@@ -366,7 +377,8 @@ def handlers(app: App) -> dict[str, Handler]:
 
         name = request.get("receiver")
         async with drilling:
-            return await drill_of(app, push).run(None if name is None else str(name), float(request["timeout"]))
+            asked = None if name is None else str(name)
+            return await drill_of(app, push).run(asked, float(request["timeout"]), person_of(request))
 
     drilling = asyncio.Lock()
     return {"veto": veto, "approve": approve, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}

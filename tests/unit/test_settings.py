@@ -106,8 +106,27 @@ def test_the_environment_wins_over_secret_files_and_they_over_the_file(load: Loa
     text = "web: {enabled: false, host: file, port: 1}\nlog: {level: debug, format: json}"
     settings = load(text, KEY | {"WATCHER_WEB__PORT": "3", "WATCHER_LOG__LEVEL_FILE": str(tmp_path / "level")})
 
-    assert settings.web.model_dump() == {"enabled": False, "host": "docker", "port": 3, "public_url": None}
+    assert (settings.web.enabled, settings.web.host, settings.web.port) == (False, "docker", 3)
     assert settings.log.model_dump() == {"level": "error", "format": "json"}
+
+
+def test_the_token_of_the_web_server_comes_from_text_from_a_file_or_from_the_surroundings(
+    load: Load, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("of-the-settings-0123456789\n")
+    (tmp_path / "other").write_text("of-the-variable-0123456789\n")
+    file = f"web: {{token_file: {tmp_path / 'token'}}}"
+    named = KEY | {"WATCHER_WEB__TOKEN_FILE": str(tmp_path / "other")}
+
+    def token(text: str, environ: dict[str, str] = KEY) -> str | None:
+        given = load(text, environ).web.token
+        return given.get_secret_value() if given else None
+
+    assert token("web: {port: 1}") is None
+    assert token("web: {token: in-the-open-0123456789}") == "in-the-open-0123456789"
+    assert token(file) == "of-the-settings-0123456789"
+    assert token(file, named) == token("web: {}", named) == "of-the-variable-0123456789"
+    assert "0123456789" not in effective(load(file, named))
 
 
 def test_lists_come_from_variables_as_json_and_a_glob_that_looks_like_one_stays_a_glob(load: Load) -> None:

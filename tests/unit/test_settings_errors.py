@@ -91,6 +91,21 @@ def report(tmp_path: Path) -> Report:
             'accounts[0].api_ky: unknown key; did you mean "api_key"?',
             id="ky",
         ),
+        pytest.param(
+            "web: {token: planted}",
+            "w.yaml:1: web.token: (hidden): expected at least 16 characters of ASCII without blanks",
+            id="a short token",
+        ),
+        pytest.param(
+            "web: {token: planted-0123456789, token_file: /nonexistent/token}",
+            "w.yaml:1: web.token_file: expected one of token and token_file, not both",
+            id="two ways to the token",
+        ),
+        pytest.param(
+            "web: {token_file: /nonexistent/token}",
+            "w.yaml:1: web.token_file: '/nonexistent/token': expected a readable file (No such file",
+            id="a file for the token that is not there",
+        ),
         pytest.param("accounts: [planted]", "w.yaml:1: accounts[0]: text: expected a mapping of keys", id="only a key"),
         pytest.param(
             "accounts: [{name: a, api_key: planted, api_key_env: X}]",

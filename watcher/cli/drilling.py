@@ -17,6 +17,7 @@ from watcher.cli.common import (
     Format,
     FormatOption,
     StateOption,
+    login,
     print_json,
     set_up_logs,
     settings_of,
@@ -46,13 +47,13 @@ def drill(
     tried again. Exit code 1 when any address failed. JSON is one document, {"passed", "alert", "targets": […]}.
     """
     directory, seconds = state_of(state_dir), _seconds(timeout)
-    request = {"do": "drill", "receiver": receiver, "timeout": seconds}
+    request = {"do": "drill", "receiver": receiver, "timeout": seconds, "by": login()}
     answer = ask(directory, request, patience=seconds + _MORE)
     if answer is None:
         settings = settings_of(config)
         set_up_logs(settings)
         with bootstrap.state_lock(directory):
-            answer = asyncio.run(_drill(settings, directory, receiver, seconds))
+            answer = asyncio.run(_drill(settings, directory, request))
     answer.pop("ok", None)
     if format is Format.JSON:
         print_json(answer)
@@ -61,7 +62,7 @@ def drill(
     return 0 if answer["passed"] else 1
 
 
-async def _drill(settings: Settings, directory: Path, receiver: str | None, seconds: float) -> dict[str, Any]:
+async def _drill(settings: Settings, directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     app = bootstrap.build(settings, directory, console=sys.stderr)
 
     async def push() -> None:
@@ -72,11 +73,12 @@ async def _drill(settings: Settings, directory: Path, receiver: str | None, seco
     try:
         await app.store.write(lambda tx: tx.release_claims())
         await app.faults.recall()
-        answer = await bootstrap.drill_of(app, push).run(receiver, seconds)
+        person = bootstrap.person_of(request)
+        answer = await bootstrap.drill_of(app, push).run(request["receiver"], request["timeout"], person)
         await app.faults.flush()
         await app.router.run()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(request["timeout"]):
                 await app.dispatcher.run_until_idle()
         return answer
     finally:

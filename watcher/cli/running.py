@@ -87,11 +87,20 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)
     heartbeat = Heartbeat(health, app.clock, bootstrap.pinger_of(settings, app.clock), settings.heartbeat.interval)
-    control = ControlServer(directory, bootstrap.handlers(app))
+    handlers = bootstrap.handlers(app)
+    control = ControlServer(directory, handlers)
     notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
         veto = VetoPages(app.store, app.consent, app.links)
-        web = build_app(store=app.store, clock=app.clock, telemetry=telemetry, health=health, more=veto.routes())
+        web = build_app(
+            store=app.store,
+            clock=app.clock,
+            telemetry=telemetry,
+            health=health,
+            sessions=bootstrap.sessions_of(settings, directory, app.clock),
+            handlers=handlers,
+            more=veto.routes(),
+        )
         at = settings.web.port if port is None else port
         parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, at, also=settings.web.names)))
     daemon = Daemon(

@@ -109,7 +109,7 @@ def expire(
 
     JSON is the silence.
     """
-    request = {"do": "expire", "id": silence_id}
+    request = {"do": "expire", "id": silence_id, "author": login()}
     ended = _asked(request, expire_asked, config, state_dir)
     if format is Format.JSON:
         print_json(ended)

@@ -14,9 +14,10 @@ from watcher.domain.groups import Timing
 from watcher.domain.matching import Matcher
 from watcher.domain.routing import Route, Routing
 from watcher.domain.verdicts import Finding, Severity
+from watcher.service.consent import Person
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Clock, Receivers, Store, Target, Writes
-from watcher.service.records import OutboxRow, OutboxState
+from watcher.service.records import Act, JobKey, OutboxRow, OutboxState
 
 RULE = "drill"
 _SOON = 0.05
@@ -56,8 +57,10 @@ class Drill:
     receivers: Callable[[], Receivers]
     push: Callable[[], Awaitable[object]]
 
-    async def run(self, receiver: str | None, patience: float) -> dict[str, Any]:
+    async def run(self, receiver: str | None, patience: float, person: Person) -> dict[str, Any]:
         """Tell all receivers, or one of them, and say for each target what came of it within `patience` seconds.
+
+        Who asked is in the audit before anything is sent.
 
         Raises:
             ConfigError: there is no such receiver.
@@ -65,7 +68,7 @@ class Drill:
         """
         targets = _targets(self.receivers(), receiver)
         begun, deadline = self.clock.now(), self.clock.monotonic() + patience
-        alert = await self.store.write(lambda tx: _announce(tx, _kind(receiver), begun))
+        alert = await self.store.write(lambda tx: _announce(tx, _kind(receiver), begun, person))
         rows = dict[tuple[str, str], OutboxRow]()
         while self.clock.monotonic() < deadline:
             await self.push()
@@ -91,13 +94,14 @@ def _targets(receivers: Receivers, name: str | None) -> list[Target]:
     return [target for known in names if name in (None, known) for target in receivers.targets(known)]
 
 
-def _announce(tx: Writes, kind: str, now: datetime) -> Alert:
+def _announce(tx: Writes, kind: str, now: datetime, person: Person) -> Alert:
     """The alert, kept as over, and its transition, as that of any alert that fires."""
     finding = Finding(kind=kind, severity=Severity.INFO, reason=_WHAT, evidence=(), notice=True)
     before = next((a for a in tx.latest_alerts(WATCHER) if (a.rule, a.kind) == (RULE, kind)), None)
     alert = fire(before, finding, subject=WATCHER, rule=RULE, now=now)
     tx.save_alert(resolve(alert, now))
     tx.add_transition(Transition(alert=alert, reason=TransitionReason.FIRST, at=now, note="Drill: no action needed."))
+    tx.add_audit(person.audit(Act.DRILL, JobKey("", ""), now, outcome=f"alert {alert.id}, {kind}"))
     return alert
 
 

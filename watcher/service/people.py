@@ -9,13 +9,16 @@ from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.groups import Decision
 from watcher.domain.matching import Matcher, parse_matcher
 from watcher.domain.muting import Silence
+from watcher.service.consent import Person
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Reads, Writes
-from watcher.service.records import Ack
+from watcher.service.records import Ack, Act, JobKey
 from watcher.service.status import iso
 
 LONGEST_SILENCE = timedelta(days=366)
 """A silence is for a while; what is never to be told is a matter of the routes."""
+_EVERYTHING = JobKey("", "")
+"""What is about no job in particular."""
 _BEGINNING = datetime.fromtimestamp(0, tz=UTC)
 
 
@@ -44,8 +47,11 @@ def silence_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict
         duration = timedelta(seconds=float(request["seconds"]))
     except (OverflowError, ValueError) as error:
         raise ConfigError(f"silence: expected a duration of at most 366d ({error})") from None
-    matchers, author = [str(matcher) for matcher in request["matchers"]], str(request["author"])
-    return add_silence(tx, matchers, duration, author=author, comment=str(request["comment"]), now=now)
+    matchers, person = [str(matcher) for matcher in request["matchers"]], _person(request)
+    made = add_silence(tx, matchers, duration, author=person.who, comment=person.why, now=now)
+    outcome = f"silence {made['id']} until {made['ends_at']}: {' '.join(made['matchers'])}"
+    tx.add_audit(person.audit(Act.SILENCE, _EVERYTHING, now, outcome=outcome))
+    return made
 
 
 def expire_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -54,7 +60,9 @@ def expire_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[
     Raises:
         ConfigError: no silence of that id is in force.
     """
-    return expire_silence(tx, str(request["id"]), now)
+    ended = expire_silence(tx, str(request["id"]), now)
+    tx.add_audit(_person(request).audit(Act.EXPIRE, _EVERYTHING, now, outcome=f"silence {ended['id']}"))
+    return ended
 
 
 def ack_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -63,8 +71,18 @@ def ack_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str
     Raises:
         ConfigError: there is no such alert, or it is over.
     """
-    author, comment = str(request["author"]), str(request["comment"])
-    return acknowledge(tx, str(request["alert"]), author=author, comment=comment, now=now)
+    person = _person(request)
+    known = acknowledge(tx, str(request["alert"]), author=person.who, comment=person.why, now=now)
+    subject = alert_of(tx, known["alert"]).subject
+    outcome = f"alert {known['alert']}, {known['acknowledged_by']} has it"
+    tx.add_audit(person.audit(Act.ACK, JobKey(subject.account, subject.job_id), now, outcome=outcome))
+    return known
+
+
+def _person(request: Mapping[str, Any]) -> Person:
+    """Who asks, and by which way: a command unless it is said."""
+    words = (str(request.get(name, default)) for name, default in (("author", ""), ("via", "command"), ("comment", "")))
+    return Person(*words)
 
 
 def add_silence(

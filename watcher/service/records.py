@@ -231,20 +231,25 @@ class Proposal:
 
 
 class Act(StrEnum):
-    """What a person may do about the cancel of a job."""
+    """What a person may do: about the cancel of a job, and about who is told."""
 
     VETO = "veto"
     LIFT = "lift"
     APPROVE = "approve"
     CANCEL = "cancel"
+    ACK = "ack"
+    SILENCE = "silence"
+    EXPIRE = "expire"
+    DRILL = "drill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """A person did something about the cancel of a job, or tried to: never changed, never removed.
+    """A person did something about the cancel of a job or about who is told, or tried to: never changed, never removed.
 
-    `who` and `why` are as they were given, `via` is the way (`command`, `link`, `page`), `proposal_id` is empty where
-    no cancel was open, and `outcome` is the word that the person got (see `service/consent.py`).
+    `who` and `why` are as they were given, `via` is the way (`command`, `link`, `page`, `api`), `proposal_id` is empty
+    where no cancel was open, and `outcome` is the word that the person got (see `service/consent.py`), or what was
+    made: a silence is about no job, and its key is empty.
     """
 
     at: datetime

@@ -1,6 +1,6 @@
 """Settings: one frozen tree from a YAML file, secret files and the environment, checked as a whole."""
 
-from watcher.settings.durations import format_duration, parse_duration
+from watcher.domain.durations import format_duration, parse_duration
 from watcher.settings.effective import effective
 from watcher.settings.loading import load_settings
 from watcher.settings.model import (

@@ -7,7 +7,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from watcher.settings.durations import Duration, format_duration
+from watcher.domain.durations import format_duration
+from watcher.settings.durations import Duration
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr
 
+from watcher.domain.durations import format_duration
 from watcher.domain.rule import Rule, SubjectKind
-from watcher.settings.durations import format_duration
 from watcher.settings.model import Settings
 
 _HIDDEN = "**********"

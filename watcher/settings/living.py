@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from watcher.domain.durations import parse_duration
 from watcher.domain.life import Life, parse_count
 from watcher.settings.basics import Part, as_list, filled
-from watcher.settings.durations import Duration, parse_duration
+from watcher.settings.durations import Duration
 
 
 def _read(text: str) -> tuple[int, int, timedelta]:

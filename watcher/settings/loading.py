@@ -14,6 +14,7 @@ from watcher.settings.model import Settings, sections
 from watcher.settings.problems import Origins, Problem, raise_problems, secrets_in, translate
 from watcher.settings.rules import Catalogue, catalogue_of, listed, overridden
 from watcher.settings.surroundings import Surroundings, overlay
+from watcher.settings.webtoken import fill_token
 from watcher.settings.yamlfile import SettingsFile, read_yaml
 
 DOCKER_SECRETS = Path("/run/secrets")
@@ -51,6 +52,7 @@ def load_settings(
         tree = {key: value for key, value in tree.items() if key not in skipped}
     else:
         fill_accounts(tree, around, origins)
+        fill_token(tree, around, origins)
     origins.secrets.update(secrets_in(tree))
 
     problems = [*file.problems, *around.problems]

@@ -26,6 +26,7 @@ from watcher.settings.selecting import fits
 from watcher.settings.telling import DigestEntry, InhibitEntry, MuteTimeEntry, RouteTree, routing
 
 DEFAULT_BASE_URL = "https://api.together.ai/v1"
+_SHORTEST_TOKEN = 16
 T = TypeVar("T")
 
 
@@ -186,13 +187,23 @@ def _public(value: str) -> str:
     return value.rstrip("/")
 
 
+def _token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) < _SHORTEST_TOKEN or not all("!" <= char <= "~" for char in text):
+        expected = f"expected at least {_SHORTEST_TOKEN} characters of ASCII without blanks"
+        raise ValueError(f"{expected}, such as `openssl rand -hex 32` gives")
+    return value
+
+
 class Web(Part):
-    """The page, the JSON API and the probes."""
+    """The page, the JSON API and the probes. `token` is filled in from `token_file`, where that is given."""
 
     enabled: bool = True
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
     public_url: Annotated[str, AfterValidator(_public)] | None = None
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = None
+    token_file: Path | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from watcher.service.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
 
-SECRET_KEYS = frozenset({"api_key", "url", "urls"})
+SECRET_KEYS = frozenset({"api_key", "token", "url", "urls"})
 """Nothing at or below a key of this name is ever shown."""
 
 _CONTAINERS = ("model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type", "mapping_type")

@@ -1,6 +1,6 @@
 """The application: every route, and how errors are told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from starlette.applications import Starlette
@@ -12,11 +12,17 @@ from starlette.routing import BaseRoute
 
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
+from watcher.web.acts import Acts
 from watcher.web.answers import error_answer
 from watcher.web.api import Api, HealthSource
+from watcher.web.desk import Desk, Handler
 from watcher.web.front import Front
+from watcher.web.login import LoginPages
+from watcher.web.orders import Orders
 from watcher.web.pages import Pages
+from watcher.web.session import Sessions
 from watcher.web.telemetry import PrometheusTelemetry
+from watcher.web.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +35,8 @@ def build_app(
     clock: Clock,
     telemetry: PrometheusTelemetry,
     health: HealthSource,
+    sessions: Sessions | None = None,
+    handlers: Mapping[str, Handler] | None = None,
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application over a store that it only reads.
@@ -38,9 +46,13 @@ def build_app(
         clock: the time of the answers.
         telemetry: what `/metrics` tells beside the store.
         health: who answers the probes.
+        sessions: who may give orders; nobody without it.
+        handlers: who carries out orders, by name, as the control socket has them.
         more: routes of other parts, such as the page behind veto links.
     """
+    sessions, throttle, desk = sessions or Sessions(clock), Throttle(clock), Desk(store, handlers or {})
     api, pages = Api(store, clock, telemetry, health), Pages(store, clock, health)
+    doors = [*LoginPages(sessions, throttle).routes(), *Acts(desk).routes(), *Orders(desk, sessions, throttle).routes()]
 
     async def refused(request: Request, error: Exception) -> Response:
         status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Failed")
@@ -56,10 +68,11 @@ def build_app(
         return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
 
     app = Starlette(
-        routes=[*api.routes(), *pages.routes(), *more],
+        routes=[*doors, *api.routes(), *pages.routes(), *more],
         middleware=[Middleware(Front)],
         exception_handlers={HTTPException: refused, StoreError: blind},
     )
+    app.state.sessions = sessions
     # A redirect would be built from the Host that the client sent.
     app.router.redirect_slashes = False
     return app

@@ -18,12 +18,20 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every answer. The page needs a style sheet and an icon of ours, and nothing else from anywhere."""
+"""On every answer that does not say otherwise: a style sheet and an icon of ours, and nothing else from anywhere."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+"""On pages for people: scripts, forms and requests too, of ours and no others; nothing inline."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 

@@ -4,13 +4,10 @@ The token in the address is all that is asked for, so no cookie and no login is 
 on. An address without the right token is answered as one that does not exist, whether its proposal does or not.
 """
 
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -18,8 +15,9 @@ from watcher.domain.vetolinks import VetoLinks
 from watcher.service.consent import Consent, Outcome, Person
 from watcher.service.ports import Reads, Store
 from watcher.service.records import JobRecord, Proposal
+from watcher.web.bodies import LONGEST_NAME, LONGEST_TEXT, read_form, text_of
 from watcher.web.front import HEADERS
-from watcher.web.show import shown
+from watcher.web.rendering import environment
 
 _LONGEST_BODY = 4096
 _STATUS = {Outcome.TOO_LATE: 409, Outcome.OVER: 410}
@@ -30,9 +28,10 @@ _TITLES = {
     Outcome.OVER: "Over",
 }
 _ONE_FORM = {
-    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'")
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'"),
+    "Referrer-Policy": "no-referrer",
 }
-"""The one page that has a form."""
+"""A form and no script; the address holds the token, so it is told to nobody."""
 
 
 class VetoPages:
@@ -40,12 +39,7 @@ class VetoPages:
 
     def __init__(self, store: Store, consent: Consent, links: VetoLinks) -> None:
         self._store, self._consent, self._links = store, consent, links
-        self._env = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=shown,
-        )
+        self._env = environment()
 
     def routes(self) -> list[Route]:
         """Everything this part answers."""
@@ -62,8 +56,8 @@ class VetoPages:
         proposal, record = found
         if request.method != "POST":
             return self._page(proposal, record)
-        words = await _words(request)
-        person = Person(words.get("who", ""), "link", words.get("why", ""))
+        words = await read_form(request, _LONGEST_BODY)  # none, as ntfy sends it
+        person = Person(text_of(words, "who", LONGEST_NAME), "link", text_of(words, "why", LONGEST_TEXT))
         answer = await self._consent.veto(proposal.key.job_id, person, proposal_id=proposal_id)
         outcome = Outcome(answer["outcome"])
         told = {"title": _TITLES[outcome], "text": answer["text"]}
@@ -89,18 +83,3 @@ class VetoPages:
 def _read(reads: Reads, proposal_id: str) -> tuple[Proposal, JobRecord | None] | None:
     proposal = reads.proposal(proposal_id)
     return None if proposal is None else (proposal, reads.job(proposal.key))
-
-
-async def _words(request: Request) -> dict[str, str]:
-    """The fields of the form; none of a body that is no form, as ntfy sends."""
-    body = b""
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > _LONGEST_BODY:
-                raise HTTPException(413, "That is too much")
-    except ClientDisconnect as error:
-        raise HTTPException(400, "The request was cut off") from error
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return {}
-    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
