@@ -20,6 +20,7 @@ from tests.fakes import FakeClock
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, an_alert, at
 from tests.website import FakeHealth
 from watcher import bootstrap
+from watcher.handlers import handlers_of
 from watcher.service.ports import Writes
 from watcher.service.records import Audit
 from watcher.settings import load_settings
@@ -102,7 +103,7 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
         telemetry=PrometheusTelemetry(),
         health=FakeHealth(),
         sessions=bootstrap.sessions_of(settings, folder, clock),
-        handlers=bootstrap.handlers(app),
+        handlers=handlers_of(app),
         more=[Route("/word", _word)],
     )
     server = WebServer(web, "127.0.0.1", 0)

@@ -7,14 +7,12 @@ import os
 import random
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from watcher.clock import SystemClock
-from watcher.daemon.control import Handler
 from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
@@ -27,18 +25,16 @@ from watcher.providers.together.transport import Limits
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
-from watcher.service.consent import Consent, Person
+from watcher.service.consent import Consent
 from watcher.service.digests import Digests
 from watcher.service.dispatcher import Dispatcher
-from watcher.service.drill import Drill, with_drills
+from watcher.service.drill import with_drills
 from watcher.service.earlyview import Configured, knobs_of
 from watcher.service.errors import StateInUseError, StoreError
 from watcher.service.manual import ManualCancel
-from watcher.service.parked import requeue
-from watcher.service.people import ack_asked, expire_asked, silence_asked
 from watcher.service.perform import CancelPerformer
 from watcher.service.pictures import JobPictures
-from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry, Writes
+from watcher.service.ports import Clock, NoTelemetry, Pictures, Provider, Store, Telemetry
 from watcher.service.retention import Retention
 from watcher.service.router import Router
 from watcher.service.subjects import Faults
@@ -342,62 +338,3 @@ def secret_words(settings: Settings, environ: Mapping[str, str]) -> set[str]:
         if secret is not None:
             words.add(secret.get_secret_value())
     return {word for word in words if len(word) >= 8 and not word.startswith("console://")}  # noqa: PLR2004
-
-
-def drill_of(app: App, push: Callable[[], Awaitable[object]]) -> Drill:
-    """Drills over these parts."""
-    return Drill(app.store, app.clock, lambda: app.receivers, push)
-
-
-def handlers(app: App) -> dict[str, Handler]:
-    """What the control socket can ask of the running daemon."""
-
-    async def veto(request: Mapping[str, Any]) -> dict[str, Any]:
-        job, person = str(request["job"]), person_of(request)
-        if request.get("lift", False):
-            return await app.consent.lift(job, person)
-        return await app.consent.veto(job, person, proposal_id=str(request.get("proposal", "")))
-
-    async def approve(request: Mapping[str, Any]) -> dict[str, Any]:
-        proposal = str(request.get("proposal", ""))
-        return await app.consent.approve(str(request["job"]), person_of(request), proposal_id=proposal)
-
-    async def cancel(request: Mapping[str, Any]) -> dict[str, Any]:
-        return await app.manual.cancel(str(request["job"]), person_of(request))
-
-    async def retry(request: Mapping[str, Any]) -> dict[str, Any]:
-        key = request.get("key")
-        keys = await app.store.write(lambda tx: requeue(tx, None if key is None else str(key), app.clock.now()))
-        app.wake.set()
-        return {"retried": keys}
-
-    async def drill(request: Mapping[str, Any]) -> dict[str, Any]:
-        async def push() -> None:
-            app.wake.set()
-
-        name = request.get("receiver")
-        async with drilling:
-            asked = None if name is None else str(name)
-            return await drill_of(app, push).run(asked, float(request["timeout"]), person_of(request))
-
-    drilling = asyncio.Lock()
-    return {"veto": veto, "approve": approve, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}
-
-
-def person_of(request: Mapping[str, Any]) -> Person:
-    """Who asks, as a command says it: `by`, `reason`, and `via` where it is not a command."""
-    return Person(str(request.get("by", "")), str(request.get("via", "command")), str(request.get("reason", "")))
-
-
-def _of_people(app: App) -> dict[str, Handler]:
-    """What changes who is told: each is one write, after which the router looks again."""
-
-    def handler(work: Callable[[Writes, Mapping[str, Any], datetime], dict[str, Any]]) -> Handler:
-        async def handle(request: Mapping[str, Any]) -> dict[str, Any]:
-            answer = await app.store.write(lambda tx: work(tx, request, app.clock.now()))
-            app.wake.set()
-            return answer
-
-        return handle
-
-    return {"silence": handler(silence_asked), "expire": handler(expire_asked), "ack": handler(ack_asked)}

@@ -13,6 +13,7 @@ from tests.commands import PLANTED, World, run, world
 from tests.simulated import a_run, write_curves
 from watcher import bootstrap
 from watcher.daemon.control import ControlServer
+from watcher.handlers import handlers_of
 from watcher.service.consent import Person
 from watcher.service.errors import StoreError
 from watcher.settings import load_settings
@@ -272,7 +273,7 @@ async def beside_a_daemon(made: World, *words: str, broken: bool = False) -> Any
         app = bootstrap.build(load_settings(None, environ), made.state, console=io.StringIO())
         if broken:
             app.manual = _Broken()  # type: ignore[assignment]
-        control = ControlServer(made.state, bootstrap.handlers(app))
+        control = ControlServer(made.state, handlers_of(app))
         await control.start()
         try:
             for sweeper in app.sweepers.values():

@@ -18,6 +18,7 @@ from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
 from watcher.domain.alerts import AlertState, TransitionReason
 from watcher.domain.groups import Decision, Group, Member
+from watcher.handlers import handlers_of
 from watcher.service.ports import Reads, Writes
 from watcher.store.sqlite import open_store
 
@@ -294,7 +295,7 @@ class Running:
     async def _live(self) -> None:
         store, wake = open_store(self.state / "watcher.db"), asyncio.Event()
         app = SimpleNamespace(store=store, clock=SystemClock(), wake=wake, sweepers={}, manual=None)
-        server = ControlServer(self.state, bootstrap.handlers(cast("bootstrap.App", app)))
+        server = ControlServer(self.state, handlers_of(cast("bootstrap.App", app)))
         with bootstrap.state_lock(self.state):
             await server.start()
             self.ready.set()

@@ -16,6 +16,7 @@ from watcher.cli.common import ByOption, ConfigOption, ReasonOption, StateOption
 from watcher.cli.naming import ExactArgument
 from watcher.clock import SystemClock
 from watcher.daemon.control import SOCKET
+from watcher.handlers import person_of
 from watcher.service.consent import Consent, Person
 from watcher.service.errors import ConfigError, StateInUseError, StoreError
 from watcher.store.sqlite import open_store
@@ -68,7 +69,7 @@ def _said(request: dict[str, Any], config: Path | None, state_dir: Path | None, 
     answer = ask(directory, request)
     if answer is None:
         with bootstrap.state_lock(directory):
-            answer = asyncio.run(_say(bootstrap.database_path(settings, directory), say, bootstrap.person_of(request)))
+            answer = asyncio.run(_say(bootstrap.database_path(settings, directory), say, person_of(request)))
     typer.echo(f"{drawing.sentence(answer['job'])}: {drawing.sentence(answer['text'])}")
     return 0 if answer["done"] else 1
 

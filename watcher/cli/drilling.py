@@ -23,6 +23,7 @@ from watcher.cli.common import (
     settings_of,
     state_of,
 )
+from watcher.handlers import drill_of, person_of
 from watcher.settings import Settings, parse_duration
 
 _MORE = 15.0
@@ -73,8 +74,8 @@ async def _drill(settings: Settings, directory: Path, request: dict[str, Any]) -
     try:
         await app.store.write(lambda tx: tx.release_claims())
         await app.faults.recall()
-        person = bootstrap.person_of(request)
-        answer = await bootstrap.drill_of(app, push).run(request["receiver"], request["timeout"], person)
+        person = person_of(request)
+        answer = await drill_of(app, push).run(request["receiver"], request["timeout"], person)
         await app.faults.flush()
         await app.router.run()
         with contextlib.suppress(TimeoutError):

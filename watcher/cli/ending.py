@@ -25,6 +25,7 @@ from watcher.cli.naming import ExactArgument, exact
 from watcher.clock import SystemClock
 from watcher.domain import money, moneywords
 from watcher.domain.phrasing import steps
+from watcher.handlers import person_of
 from watcher.service.book import meter_of
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 from watcher.service.manual import known_answer
@@ -90,7 +91,7 @@ async def _cancel(settings: Settings, directory: Path, request: dict[str, Any]) 
             sweeper = app.sweepers.get(record.key.account)
             if sweeper is not None:
                 await sweeper.load()
-        return await app.manual.cancel(job_id, bootstrap.person_of(request))
+        return await app.manual.cancel(job_id, person_of(request))
     finally:
         await app.close()
 

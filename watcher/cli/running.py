@@ -34,6 +34,7 @@ from watcher.daemon.introductions import Introductions
 from watcher.daemon.reload import FileWatch, Reloader
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
+from watcher.handlers import handlers_of
 from watcher.notify.receivers import build_receivers
 from watcher.reloading import Reloading
 from watcher.service.errors import ConfigError, ProviderError
@@ -87,7 +88,7 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
     _register(app.receivers.secrets)
     health = Health(app.clock, app.store)
     heartbeat = Heartbeat(health, app.clock, bootstrap.pinger_of(settings, app.clock), settings.heartbeat.interval)
-    handlers = bootstrap.handlers(app)
+    handlers = handlers_of(app)
     control = ControlServer(directory, handlers)
     notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
