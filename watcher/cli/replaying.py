@@ -1,8 +1,12 @@
 """`replay`: the rules over recorded runs."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +15,20 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from watcher.cli import drawing, replaysummary
+from watcher.cli import drawing, rehearsed, replaysummary
 from watcher.cli.common import ConfigOption, Format, FormatOption, print_json, settings_of
 from watcher.cli.plotting import Plots
 from watcher.cli.recordings import read_recordings
-from watcher.domain.cancel_policy import CancelPolicy
+from watcher.cli.rehearsed import Case, Trial
+from watcher.domain.cancel_policy import CancelMode, CancelPolicy
+from watcher.domain.rehearsal import Rehearsal, Timing
 from watcher.domain.replay import Replay, judged_by_rows, replay
 from watcher.domain.rule import Rule
+from watcher.service.errors import ConfigError
+from watcher.settings import Settings, parse_duration
+
+_DEAREST = 1_000_000_000
+"""Dollars: more is a slip of the pen, and no 64-bit number of nano-dollars."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,41 +44,107 @@ def replay_files(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="DIR", help="Draw each run as a PNG into this directory.")
     ] = None,
+    cancel: Annotated[
+        CancelMode | None, typer.Option("--cancel", help="Try the cancel policy, guards and all, in this mode.")
+    ] = None,
+    step_seconds: Annotated[
+        float | None, typer.Option("--step-seconds", help="What a step takes: sweeps and veto windows in time.")
+    ] = None,
+    interval: Annotated[
+        str | None, typer.Option("--interval", help="Time from sweep to sweep, with --step-seconds. Default: 30s.")
+    ] = None,
+    price: Annotated[str | None, typer.Option("--price", metavar="USD", help="What each run is to cost.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> int:
     """Back-test the rules on recorded runs: what would have fired at which step, and what would have been cancelled.
 
     It is the fold that the daemon runs, row by row. Steps count as saved from the cancel to the last row recorded. With
     --format json, one JSON object a run in input order.
+
+    With --cancel the whole policy of the configuration is tried instead, in the mode given: what every guard says, what
+    is cancelled, and whether the run later had a better loss, so that the cancel was wrong. Steps count as saved to
+    the end of the plan. In JSON that is the key "policy".
     """
     settings = settings_of(config, offline=True)
+    trial = _trial(settings, cancel, _timing(settings, step_seconds, interval), price)
     rules, policy = judged_by_rows(settings.rules_for(settings.jobs[0])), settings.cancel_policy(settings.jobs[0])
     plots = Plots(plot) if plot is not None else None
-    lines = []
+    lines, cases = list[replaysummary.Line](), list[Case]()
     with _progress(format) as tell:
-        for number, result in enumerate(_replays(files, rules, policy), 1):
+        for number, (result, case) in enumerate(_replays(files, rules, policy, trial), 1):
             tell(f"{number} runs")
             if format is Format.JSON:
-                print_json(as_json(result))
+                print_json(as_json(result) | ({"policy": rehearsed.as_json(case, trial)} if trial and case else {}))
+            elif case is not None:
+                cases.append(case)
             else:
                 lines.append(replaysummary.line_of(result))
             if plots is not None:
                 plots.draw(result)
         failures = plots.finish(tell) if plots is not None else []
     if format is Format.TABLE:
-        drawing.put(drawing.person_console(), *replaysummary.report(lines, [rule.name for rule in rules]))
+        found = rehearsed.report(cases, trial) if trial else replaysummary.report(lines, [rule.name for rule in rules])
+        drawing.put(drawing.person_console(), *found)
     for failure in failures:
         typer.echo(failure, err=True)
     return 1 if failures else 0
 
 
-def _replays(files: list[Path], rules: tuple[Rule, ...], policy: CancelPolicy) -> Iterator[Replay]:
+def _trial(settings: Settings, mode: CancelMode | None, timing: Timing | None, price: str | None) -> Trial | None:
+    """The policy to try.
+
+    Raises:
+        ConfigError: an option is out of its range, or says nothing without --cancel.
+    """
+    if mode is None:
+        for option, given in (("--step-seconds", timing), ("--price", price)):
+            if given is not None:
+                raise ConfigError(f"{option}: expected together with --cancel")
+        return None
+    return Trial(
+        policy=replace(settings.cancel_policy(settings.jobs[0]), mode=mode),
+        timing=timing or Timing(),
+        price=None if price is None else _dollars(price),
+    )
+
+
+def _timing(settings: Settings, step_seconds: float | None, interval: str | None) -> Timing | None:
+    """How steps become time; None where nobody says. Accounts are not read here, so the interval is the default one."""
+    if step_seconds is None:
+        if interval is not None:
+            raise ConfigError("--interval: expected together with --step-seconds")
+        return None
+    if not 0 < step_seconds < math.inf:
+        raise ConfigError(f"--step-seconds {step_seconds}: expected a finite number above 0")
+    try:
+        every = settings.accounts[0].interval if interval is None else parse_duration(interval)
+    except ValueError as error:
+        raise ConfigError(f"--interval {drawing.sentence(interval)}: {error}") from error
+    if every <= timedelta():
+        raise ConfigError(f"--interval {drawing.sentence(interval)}: expected more than 0s")
+    return Timing(step_seconds=step_seconds, interval=every)
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not (found.is_finite() and 0 < found < _DEAREST):
+        raise ConfigError(f"--price {drawing.sentence(text)}: expected dollars, a number above 0 such as 12.40")
+    return found
+
+
+def _replays(
+    files: list[Path], rules: tuple[Rule, ...], policy: CancelPolicy, trial: Trial | None
+) -> Iterator[tuple[Replay, Case | None]]:
     for file in files:
         for recording in read_recordings(file):
-            result = replay(recording, rules, policy)
+            rehearsal = Rehearsal(recording, trial.policy, trial.timing) if trial else None
+            result = replay(recording, rules, policy, rehearsal)
             for crash in result.crashes:
                 typer.echo(f"{recording.id}: rule {crash.rule} crashed: {crash.error!r}", err=True)
-            yield result
+            yield result, rehearsed.case_of(recording, rehearsal, trial) if trial and rehearsal else None
 
 
 @contextlib.contextmanager

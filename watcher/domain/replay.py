@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from watcher.domain.alerts import Alert, Subject, Transition, TransitionReason
 from watcher.domain.cancel_policy import CancelPolicy, out_of_bounds
@@ -46,6 +47,19 @@ class Replay:
     crashes: list[Crash] = field(default_factory=list)
 
 
+class Onlooker(Protocol):
+    """Somebody who follows a replay row by row: `before` is called for every row, `after` for those that count."""
+
+    def before(self, fold: Fold, row: Row) -> None:
+        """Rules have seen nothing of the row yet."""
+
+    def after(self, fold: Fold, row: Row, *, restarted: bool) -> None:
+        """The row was judged; `restarted` says that another attempt began with it."""
+
+    def end(self, fold: Fold) -> None:
+        """There are no more rows."""
+
+
 CANCELLING = {("divergence", None), ("nan_loss", "train")}
 """(rule, kind) that the replayed cancel looks at; None is any kind."""
 
@@ -82,20 +96,27 @@ def judged_by_rows(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(rule for rule in rules if not rule.timed and {TrainRow, EvalRow} & set(rule.sees))
 
 
-def replay(recording: Recording, rules: Sequence[Rule], policy: CancelPolicy | None = None) -> Replay:
+def replay(
+    recording: Recording,
+    rules: Sequence[Rule],
+    policy: CancelPolicy | None = None,
+    onlooker: Onlooker | None = None,
+) -> Replay:
     """Fold a recording row by row. Rows get the order they have as their time."""
-    policy = policy or CancelPolicy()
-    plan = _plan(recording)
+    policy, seen = policy or CancelPolicy(), onlooker or _Nobody()
+    plan = plan_of(recording)
     fold = Fold.of(Subject(kind=SubjectKind.JOB, job_id=recording.id), rules)
     result = Replay(recording=recording)
     _note(result, fold.observe(plan, _EPOCH))
     feed, history = Feed(), list[Row]()
     for row in recording.rows:
+        seen.before(fold, row)
+        restarted = False
         match feed.classify(row):
             case Arrival.DUPLICATE | Arrival.SUPERSEDED:
                 continue
             case Arrival.ATTEMPT | Arrival.LATE:  # rows have the order of the file as their time: none is late
-                history = [r for r in history if r.step < row.step]
+                restarted, history = True, [r for r in history if r.step < row.step]
                 fold.restart(row.step, [plan, *step_order(history)])
                 feed.restart(history)
             case Arrival.NEW:
@@ -103,13 +124,29 @@ def replay(recording: Recording, rules: Sequence[Rule], policy: CancelPolicy | N
         feed.take(row)
         history.append(row)
         _note(result, fold.observe(row, _EPOCH))
+        seen.after(fold, row, restarted=restarted)
         if result.cancel is None:
             result.cancel = _cancel(fold, policy, recording)
+    seen.end(fold)
     result.crashes = fold.crashes
     return result
 
 
-def _plan(recording: Recording) -> Snapshot:
+class _Nobody:
+    """Nobody looks on."""
+
+    def before(self, fold: Fold, row: Row) -> None:
+        pass
+
+    def after(self, fold: Fold, row: Row, *, restarted: bool) -> None:
+        pass
+
+    def end(self, fold: Fold) -> None:
+        pass
+
+
+def plan_of(recording: Recording) -> Snapshot:
+    """The job of a recording as far as it says: running, with its plan."""
     return Snapshot(
         job_id=recording.id,
         at=_EPOCH,

@@ -114,11 +114,11 @@ def _view(one: _JobMoney) -> Json:
         "ended_at": iso(one.record.ended_at),
         "step": meter.done,
         "total_steps": meter.planned,
-        "price": _figure(bill.price),
-        "spent": _figure(bill.spent),
-        "hourly": _figure(bill.hourly),
-        "at_stake": _figure(bill.at_stake),
-        "saved": _figure(bill.saved),
+        "price": figure_json(bill.price),
+        "spent": figure_json(bill.spent),
+        "hourly": figure_json(bill.hourly),
+        "at_stake": figure_json(bill.at_stake),
+        "saved": figure_json(bill.saved),
         "steps_saved": bill.steps_saved,
         "saved_by": one.saved_by,
         "if_cancelled": _if_cancelled(meter),
@@ -132,14 +132,14 @@ def _if_cancelled(meter: Meter) -> Json | None:
     if meter.ending is not None:
         return None
     bill = billing.if_cancelled(meter)
-    return {"spent": _figure(bill.spent), "saved": _figure(bill.saved)}
+    return {"spent": figure_json(bill.spent), "saved": figure_json(bill.saved)}
 
 
 def _claim(claim: Claim) -> Json:
     return {
         "cause": claim.cause.value if claim.cause else None,
         "since": iso(claim.since),
-        "expected": _figure(claim.expected),
+        "expected": figure_json(claim.expected),
         "seen": [{"at": iso(c.at), "dollars": _dollars(c.dollars), "message": c.message} for c in claim.credits],
         "seen_dollars": _dollars(claim.seen),
         "price_lowered": _dollars(claim.lowered),
@@ -148,7 +148,8 @@ def _claim(claim: Claim) -> Json:
     }
 
 
-def _figure(figure: Figure) -> Json:
+def figure_json(figure: Figure) -> Json:
+    """Dollars as a decimal string, null where not known, with what they rest on."""
     assumed = [assumption.words for assumption in figure.assumes]
     return {"dollars": _dollars(figure.dollars), "assumes": assumed, "missing": figure.missing or None}
 
