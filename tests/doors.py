@@ -25,6 +25,7 @@ from watcher.service.ports import Writes
 from watcher.service.records import Audit
 from watcher.settings import load_settings
 from watcher.web.app import build_app
+from watcher.web.events import Changes
 from watcher.web.server import WebServer
 from watcher.web.session import session_of
 from watcher.web.telemetry import PrometheusTelemetry
@@ -43,6 +44,7 @@ class Doors:
     clock: FakeClock
     server: WebServer
     client: httpx.AsyncClient
+    changes: Changes
 
     async def log_in(self, name: str = "Ada", **fields: str) -> httpx.Response:
         return await self.client.post("/login", data={"token": TOKEN, "name": name, **fields})
@@ -97,6 +99,8 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
     clock, settings = FakeClock(NOW), load_settings(None, environ)
     app = bootstrap.build(settings, folder, clock=clock, console=io.StringIO())
     app.store.write_now(seed)
+    changes = Changes(clock)
+    app.store.committed = changes.committed
     web = build_app(
         store=app.store,
         clock=clock,
@@ -104,14 +108,15 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
         health=FakeHealth(),
         sessions=bootstrap.sessions_of(settings, folder, clock),
         handlers=handlers_of(app),
+        changes=changes,
         more=[Route("/word", _word)],
     )
-    server = WebServer(web, "127.0.0.1", 0)
+    server = WebServer(web, "127.0.0.1", 0, ending=changes.close)
     await server.start()
     delivering = asyncio.create_task(_deliver(app, clock))
     try:
         async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS) as client:
-            yield Doors(app, clock, server, client)
+            yield Doors(app, clock, server, client, changes)
     finally:
         delivering.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -42,6 +42,7 @@ from watcher.service.ports import Clock
 from watcher.service.status import job_views
 from watcher.settings import Settings, effective
 from watcher.web.app import build_app
+from watcher.web.events import Changes
 from watcher.web.server import WebServer
 from watcher.web.telemetry import PrometheusTelemetry
 from watcher.web.veto import VetoPages
@@ -92,6 +93,8 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
     control = ControlServer(directory, handlers)
     notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
+        changes = Changes(clock)
+        app.store.committed = changes.committed
         veto = VetoPages(app.store, app.consent, app.links)
         web = build_app(
             store=app.store,
@@ -100,10 +103,12 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
             health=health,
             sessions=bootstrap.sessions_of(settings, directory, app.clock),
             handlers=handlers,
+            changes=changes,
             more=veto.routes(),
         )
         at = settings.web.port if port is None else port
-        parts.append(_AnnouncedWeb(WebServer(web, settings.web.host, at, also=settings.web.names)))
+        server = WebServer(web, settings.web.host, at, also=settings.web.names, ending=changes.close)
+        parts.append(_AnnouncedWeb(server))
     daemon = Daemon(
         sweepers=list(app.sweepers.values()),
         router=app.router,

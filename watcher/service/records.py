@@ -114,6 +114,16 @@ class Effect(StrEnum):
     CANCEL = "cancel"
 
 
+class Topic(StrEnum):
+    """What a commit changed, as those are told who show it."""
+
+    JOBS = "jobs"
+    ALERTS = "alerts"
+    PROPOSALS = "proposals"
+    SILENCES = "silences"
+    RECEIVERS = "receivers"
+
+
 class OutboxState(StrEnum):
     """due → claimed → done, or back to due with a later `next_at`, or parked as a dead letter."""
 

@@ -20,6 +20,8 @@ from sqlalchemy import (
     text,
 )
 
+from watcher.service.records import Topic
+
 REVISIONS = ("0001", "0002")
 """Every revision that this version knows, oldest first; the last one is what `metadata` describes."""
 
@@ -270,6 +272,19 @@ decisions = Table(
     Index("ix_decisions_alert", "alert_id", "id"),
     sqlite_autoincrement=True,
 )
+
+# What a change of a table means to those who show it. The rest says nothing new: `meta` changes every few seconds.
+TOPICS = {
+    jobs.name: Topic.JOBS,
+    observations.name: Topic.JOBS,
+    alerts.name: Topic.ALERTS,
+    transitions.name: Topic.ALERTS,
+    acks.name: Topic.ALERTS,
+    proposals.name: Topic.PROPOSALS,
+    audit.name: Topic.PROPOSALS,
+    silences.name: Topic.SILENCES,
+    outbox.name: Topic.RECEIVERS,
+}
 
 meta = Table(
     "meta",

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from watcher.service.errors import StoreError
 from watcher.service.ports import Reads, Writes
+from watcher.service.records import Topic
 from watcher.store.engine import make_engine, transact
 from watcher.store.files import make_private, prepare, recognise, require
 from watcher.store.reads import SqlReads
@@ -62,6 +63,8 @@ class SqliteStore:
         self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         self._lock = threading.Lock()
         self._closed = False
+        self.committed: Callable[[frozenset[Topic]], None] = lambda _topics: None
+        """Called after each commit that changed something, in the writer's thread: it must return at once."""
 
     async def write(self, work: Callable[[Writes], T]) -> T:
         """Runs `work` in the writer's thread inside one transaction; an exception from it rolls back and is raised.
@@ -94,9 +97,17 @@ class SqliteStore:
         writer = self._writer
         if writer is None:
             raise StoreError(f"{self.path} was opened for reading only")
-        return self._submit(
-            self._write_thread, lambda: transact(self.path, writer, lambda connection: work(SqlWrites(connection)))
-        )
+        return self._submit(self._write_thread, lambda: self._write(writer, work))
+
+    def _write(self, writer: Engine, work: Callable[[Writes], T]) -> T:
+        def run(connection: Connection) -> tuple[T, set[Topic]]:
+            tx = SqlWrites(connection)
+            return work(tx), tx.topics
+
+        done, topics = transact(self.path, writer, run)
+        if topics:
+            self.committed(frozenset(topics))
+        return done
 
     def _submit_read(self, work: Callable[[Reads], T]) -> "Future[T]":
         return self._submit(

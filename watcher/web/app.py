@@ -16,6 +16,7 @@ from watcher.web.acts import Acts
 from watcher.web.answers import error_answer
 from watcher.web.api import Api, HealthSource
 from watcher.web.desk import Desk, Handler
+from watcher.web.events import Changes
 from watcher.web.front import Front
 from watcher.web.login import LoginPages
 from watcher.web.orders import Orders
@@ -37,6 +38,7 @@ def build_app(
     health: HealthSource,
     sessions: Sessions | None = None,
     handlers: Mapping[str, Handler] | None = None,
+    changes: Changes | None = None,
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application over a store that it only reads.
@@ -48,11 +50,13 @@ def build_app(
         health: who answers the probes.
         sessions: who may give orders; nobody without it.
         handlers: who carries out orders, by name, as the control socket has them.
+        changes: who tells pages to look again.
         more: routes of other parts, such as the page behind veto links.
     """
     sessions, throttle, desk = sessions or Sessions(clock), Throttle(clock), Desk(store, handlers or {})
     api, pages = Api(store, clock, telemetry, health), Pages(store, clock, health)
-    doors = [*LoginPages(sessions, throttle).routes(), *Acts(desk).routes(), *Orders(desk, sessions, throttle).routes()]
+    changes = changes or Changes(clock)
+    parts = (LoginPages(sessions, throttle), Acts(desk), Orders(desk, sessions, throttle), changes, api, pages)
 
     async def refused(request: Request, error: Exception) -> Response:
         status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Failed")
@@ -68,7 +72,7 @@ def build_app(
         return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
 
     app = Starlette(
-        routes=[*doors, *api.routes(), *pages.routes(), *more],
+        routes=[*(route for part in parts for route in part.routes()), *more],
         middleware=[Middleware(Front)],
         exception_handlers={HTTPException: refused, StoreError: blind},
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,10 +22,21 @@ _PATIENCE = 2
 class WebServer:
     """Serves an application on one address. `port` and `url` tell where, once it was started."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, also: Iterable[str] = ()) -> None:
-        """`also` are names by which a proxy before it is called, where it listens on loopback alone."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        also: Iterable[str] = (),
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`also` are names by which a proxy before it is called, where it listens on loopback alone.
+
+        `ending` is called when it begins to stop: answers that would go on for ever end then.
+        """
         self._app = HostCheck(app, {*loopback_names(host), *also}) if is_loopback(host) else app
-        self._host, self._wanted = host, port
+        self._host, self._wanted, self._ending = host, port, ending
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.port = port
@@ -53,6 +64,7 @@ class WebServer:
         self._server = self._serving = None
         if server is None or serving is None:
             return
+        self._ending()
         server.should_exit = True
         await serving
 
