@@ -1,12 +1,15 @@
 """The daemon's end, whatever the store does at that moment."""
 
 import asyncio
+import contextlib
 import random
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.crashes import ENFORCE, Deaths, Life
+from tests.fakes import FakeClock
 from tests.outside import Script, World, fresh, nan_from
 from watcher.clock import SystemClock
 from watcher.daemon.daemon import Daemon
@@ -81,6 +84,24 @@ async def test_a_store_without_room_does_not_keep_the_daemon_from_its_end(tmp_pa
     part = await drained(world, Deaths(), failing=True)
 
     assert not part.running
+
+
+async def test_the_service_manager_is_asked_for_time_while_it_drains_but_not_for_ever(tmp_path: Path) -> None:
+    clock, address = FakeClock(), str(tmp_path / "notify")
+    daemon = a_daemon(Life(fresh(tmp_path / "empty.db", tmp_path / "watcher.db", []), Deaths(), ENFORCE))
+    daemon.clock, daemon.notify = clock, SdNotify({"NOTIFY_SOCKET": address})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(0)
+        holding, heard = asyncio.create_task(daemon._hold()), list[bytes]()
+        for _ in range(100):
+            await clock.live(5)
+            with contextlib.suppress(BlockingIOError):
+                heard.append(manager.recv(4096))
+        assert holding.done()
+    await daemon.close[0]()
+
+    assert heard == [b"EXTEND_TIMEOUT_USEC=15000000"] * 60
 
 
 async def test_a_part_that_does_not_start_leaves_nothing_open(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from watcher.cli import (
     replaying,
     routing,
     running,
+    serving,
     silencing,
     simulating,
     spending,
@@ -63,8 +64,8 @@ def _root(
     pass
 
 
-PARTS = (starting, running, looks, explaining, lists, spending, acts, silencing, ending, routing, outbox, drilling,
-         keeping, replaying, earlystopping, simulating, demo)  # fmt: skip
+PARTS = (starting, running, serving, looks, explaining, lists, spending, acts, silencing, ending, routing, outbox,
+         drilling, keeping, replaying, earlystopping, simulating, demo)  # fmt: skip
 for part in PARTS:
     part.register(app)
 

@@ -90,7 +90,7 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
     health = Health(app.clock, app.store)
     heartbeat = Heartbeat(health, app.clock, bootstrap.pinger_of(settings, app.clock), settings.heartbeat.interval)
     handlers = handlers_of(app)
-    control = ControlServer(directory, handlers)
+    control = ControlServer(directory, {**handlers, "health": health.asked})
     notify, parts = SdNotify(os.environ), list[Part]([control, Introductions(app.providers, app.store), heartbeat])
     if settings.web.enabled:
         changes = Changes(clock)

@@ -29,6 +29,8 @@ CLOCK_STEP = 5.0
 """Seconds by which wall time and monotonic time may differ between two checks before the clock counts as stepped."""
 DRAIN = 20.0
 """Seconds that sends under way are given at the end; what is not done by then is sent again after the next start."""
+HOLD_EVERY, HOLD_FOR, LONGEST_HOLD = 5.0, 15.0, 300.0
+"""Seconds: while it drains, the service manager is asked this often for this much more time, and after how long not."""
 _TICK = timedelta(seconds=1)
 _BEAT = timedelta(seconds=5)
 _DIGEST = timedelta(seconds=30)
@@ -228,6 +230,19 @@ class Daemon:
         self._stopping = True
         self.notify.stopping("draining")
         log.info("daemon.draining")
+        holding = asyncio.create_task(self._hold())
+        try:
+            await self._finish()
+        finally:
+            holding.cancel()
+
+    async def _hold(self) -> None:
+        """The service manager waits while sweeps and sends come to their end; a drain that hangs it may kill."""
+        for _ in range(int(LONGEST_HOLD / HOLD_EVERY)):
+            self.notify.extend_timeout(HOLD_FOR)
+            await self.clock.sleep(HOLD_EVERY)
+
+    async def _finish(self) -> None:
         self.schedule.pause()
         for sweeper in self.sweepers:
             await sweeper.load()  # takes the lock of a sweep that is under way: returns when it is over

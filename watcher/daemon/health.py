@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Store
@@ -103,6 +104,10 @@ class Health:
         now = self.clock.monotonic()
         parts = (("event loop", self._loop_beat), ("writer thread", self._writer_beat))
         return [f"the {part} made no progress for {now - beat:.0f} s" for part, beat in parts if now - beat > STUCK]
+
+    async def asked(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a command that asks over the control socket."""
+        return {"alive": self.alive(), "ready": await self.ready()}
 
     async def ready(self) -> list[str]:
         """Why the watcher does not see, store or deliver; empty when it does."""
