@@ -11,7 +11,18 @@ import pytest
 from watcher.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
-POLICY = {"mode", "cancel", "proposals", "refused", "hindsight", "steps_saved", "steps_lost", "saved", "lost"}
+POLICY = {
+    "mode",
+    "cancel",
+    "proposals",
+    "refused",
+    "hindsight",
+    "steps_saved",
+    "steps_lost",
+    "saved",
+    "lost",
+    "assumed",
+}
 MINIMUM = "if every step costs the same and if the $4.00 minimum does not apply to jobs that end early"
 
 
@@ -123,6 +134,25 @@ def test_a_veto_window_has_a_length_where_a_step_has_one(replay: Run, files: Pat
     assert "dollars" not in timed
 
 
+def test_a_dump_of_a_job_has_a_time_of_its_own(replay: Run, files: Path, tmp_path: Path) -> None:
+    dump, start = tmp_path / "metrics.json", 1_800_000_000 * 10**9
+    metrics = [
+        {"train/global_step": step, "train/loss": float(loss), "timestamp": start + step * 60 * 10**9}
+        for step, loss, *_ in rows(40, 60)
+    ]
+    dump.write_text(json.dumps({"id": "ft-1", "total_steps": 100, "metrics": metrics}))
+    out = replay(dump, files, "--cancel", "propose", "--step-seconds", "1")[1]
+    found = policies(replay(dump, files, "-f", "json", "--cancel", "propose")[1])
+
+    (cancel,) = found["ft-1"]["proposals"]
+    assert cancel["ended"] == cancel["step"] + 15
+    assert "Rows that have a time are taken by it: a sweep every 30 s, a veto window of 15 min that nobody uses." in out
+    assert "A step is taken to last 1 s (--step-seconds): a sweep every 30 s (30 steps), a veto window of" in out
+    price = {"price": None, "step_seconds": None}
+    assert found["ft-1"]["assumed"] == price | {"interval_seconds": 30.0, "veto_window_seconds": 900.0}
+    assert found["broken"]["assumed"] == price | {"interval_seconds": None, "veto_window_seconds": None}
+
+
 @pytest.mark.parametrize(
     ("mode", "told"),
     [("observe", "observe: none cancelled, 4 would be (2 right, 1 wrong, 1 unknown)"), ("off", "off: none cancelled")],
@@ -145,7 +175,7 @@ def test_modes_that_do_nothing_cost_nothing(mode: str, told: str, replay: Run, f
         pytest.param(["--cancel", "enforce", "--price", "nan"], "--price nan: expected dollars", id="no number"),
         pytest.param(["--cancel", "propose", "--step-seconds", "0"], "--step-seconds 0.0: expected a", id="no time"),
         pytest.param(["--cancel", "propose", "--step-seconds", "inf"], "--step-seconds inf: expected", id="for ever"),
-        pytest.param(["--interval", "5s"], "--interval: expected together with --step-seconds", id="an interval alone"),
+        pytest.param(["--interval", "5s"], "--interval: expected together with --cancel", id="an interval alone"),
         pytest.param(
             ["--cancel", "propose", "--step-seconds", "1", "--interval", "soon"], "--interval soon: expected", id="soon"
         ),

@@ -188,6 +188,25 @@ def test_rows_of_one_moment_are_judged_together() -> None:
     assert [p.rows for p in rehearsal.proposals] == [3]
 
 
+@pytest.mark.parametrize(
+    ("gap", "cancelled"),
+    [
+        pytest.param(timedelta(seconds=30), 61, id="ten rows in the window"),
+        pytest.param(timedelta(minutes=1), 56, id="five rows in the window"),
+        pytest.param(timedelta(minutes=10), 51, id="a window shorter than the time between two rows"),
+    ],
+)
+def test_rows_that_have_a_time_are_taken_by_it(gap: timedelta, cancelled: int) -> None:
+    nanoseconds = int(gap.total_seconds() * 10**9)
+    rows = tuple(TrainRow(50 + i, 1_800_000_000 * 10**9 + i * nanoseconds, 9.0) for i in range(20))
+    recording = Recording(id="r", rows=rows, total_steps=100, timed=True)
+    policy = CancelPolicy(mode=CancelMode.PROPOSE, veto_window=timedelta(minutes=5))
+    rehearsal = Rehearsal(recording, policy, Timing(interval=timedelta(seconds=30), step_seconds=1))
+    replay(recording, [High(name="divergence")], None, rehearsal)
+
+    assert told(rehearsal) == [(Outcome.CANCELLED, 51, cancelled)]
+
+
 @pytest.mark.parametrize("step", [10**300, 1e308, 0.001])
 def test_steps_that_are_no_steps_end_too(step: float) -> None:
     losses = [(step * i, 9.0) for i in range(1, 4)] if step < 10 else [(1, 9.0), (step, 9.0), (1, 9.0)]

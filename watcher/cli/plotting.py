@@ -33,9 +33,9 @@ class Plots:
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="plots")
         self._pending: list[Future[str]] = []
 
-    def draw(self, result: Replay) -> None:
-        """Draw one run; it is on disk after `finish`."""
-        recording, cancel = result.recording, result.cancel
+    def draw(self, result: Replay, cancel: float | None) -> None:
+        """Draw one run and where it would be cancelled; it is on disk after `finish`."""
+        recording = result.recording
         svg = draw(
             chart_of(
                 recording.id,
@@ -43,7 +43,7 @@ class Plots:
                 subtitle=f"{len(recording.rows):,} rows",
                 total_steps=recording.total_steps,
                 alerts=result.alerts,
-                cancel=cancel.step if cancel else None,
+                cancel=cancel,
                 cancel_label="would cancel",
             )
         )

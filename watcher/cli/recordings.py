@@ -13,6 +13,8 @@ from watcher.domain.replay import Recording, merge
 from watcher.service.errors import ConfigError
 
 _SPECIAL = {"NaN", "Infinity", "-Infinity", "inf", "-inf", "nan"}
+_EARLIEST_NS = 10**18
+"""Timestamps are Unix nanoseconds: a lower one is from before September 2001, and no time but a number."""
 _BAD_ROW = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
@@ -135,12 +137,13 @@ def _numbered(path: Path, value: dict[str, Any], key: str) -> Iterator[tuple[int
 
 def _from_metrics(path: Path, value: dict[str, Any]) -> Recording:
     """A dump of Together's metrics answer: flat rows, an `eval/` key makes an eval row, `timestamp` orders them."""
-    train, evals = list[TrainRow](), list[EvalRow]()
+    train, evals, timed = list[TrainRow](), list[EvalRow](), True
     for number, row in _numbered(path, value, "metrics"):
         if not isinstance(row, dict) or "train/global_step" not in row:
             raise ConfigError(f"{path}: row {number} of metrics has no train/global_step")
         try:
             step, at = _step(row["train/global_step"]), int(row.get("timestamp") or number)
+            timed = timed and at >= _EARLIEST_NS
             if any(key.startswith("eval/") for key in row):
                 evals.append(EvalRow(step, at, _number(row.get("eval/loss"))))
             else:
@@ -153,6 +156,7 @@ def _from_metrics(path: Path, value: dict[str, Any]) -> Recording:
         rows=merge(train, evals),
         total_steps=_count(value.get("total_steps")),
         n_evals=_count(value.get("n_evals")),
+        timed=timed,
     )
 
 

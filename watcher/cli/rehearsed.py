@@ -43,6 +43,11 @@ class Trial:
     price: Decimal | None = None
 
     @property
+    def proposes(self) -> bool:
+        """Whether there is a veto window."""
+        return self.policy.mode is CancelMode.PROPOSE
+
+    @property
     def acts(self) -> bool:
         """Whether anything can be cancelled."""
         return self.policy.mode in (CancelMode.PROPOSE, CancelMode.ENFORCE)
@@ -54,6 +59,7 @@ class Case:
 
     id: str
     plan: int | None
+    timed: bool
     proposals: Sequence[Proposed]
     refused: Sequence[Refused]
     cancel: Proposed | None
@@ -72,6 +78,7 @@ def case_of(recording: Recording, rehearsal: Rehearsal, trial: Trial) -> Case:
     return Case(
         id=recording.id,
         plan=recording.total_steps,
+        timed=recording.timed,
         proposals=rehearsal.proposals,
         refused=rehearsal.refused,
         cancel=cancel,
@@ -119,6 +126,21 @@ def as_json(case: Case, trial: Trial) -> Json:
         "steps_lost": worth.steps_lost,
         "saved": figure_json(worth.saved) if trial.price is not None else None,
         "lost": figure_json(worth.lost) if trial.price is not None else None,
+        "assumed": _assumed(case, trial),
+    }
+
+
+def _assumed(case: Case, trial: Trial) -> Json:
+    """What the run did not say; a window in a run without time is null."""
+    step, clocked = (
+        None if case.timed else trial.timing.step_seconds,
+        case.timed or trial.timing.step_seconds is not None,
+    )
+    return {
+        "step_seconds": step,
+        "interval_seconds": trial.timing.interval.total_seconds() if clocked else None,
+        "veto_window_seconds": trial.policy.veto_window.total_seconds() if clocked and trial.proposes else None,
+        "price": None if trial.price is None else f"{trial.price:f}",
     }
 
 
@@ -137,7 +159,7 @@ def report(cases: Sequence[Case], trial: Trial) -> tuple[RenderableType, ...]:
     """Everything, ready to be printed."""
     if not cases:
         return ("no runs in these files",)
-    return (_runs(cases, trial), "", *_totals(cases, trial), "", *_granted(trial))
+    return (_runs(cases, trial), "", *_totals(cases, trial), "", *_granted(cases, trial))
 
 
 def _runs(cases: Sequence[Case], trial: Trial) -> Table:
@@ -245,9 +267,10 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
-def _granted(trial: Trial) -> list[str]:
+def _granted(cases: Sequence[Case], trial: Trial) -> list[str]:
     """What the figures rest on."""
-    lines = [_timing(trial)]
+    lines = [_own_time(trial)] if any(case.timed for case in cases) else []
+    lines += [] if all(case.timed for case in cases) else [_timing(trial)]
     lines.append(
         "Not tried here: vetoes, the kill switch, the settings under life, and max_per_hour, since the runs are "
         "independent. The never-cancel list sees the run's id alone."
@@ -267,16 +290,21 @@ def _granted(trial: Trial) -> list[str]:
     return lines
 
 
+def _own_time(trial: Trial) -> str:
+    vetoes = f", a veto window of {span(trial.policy.veto_window)} that nobody uses"
+    every = f"Rows that have a time are taken by it: a sweep every {span(trial.timing.interval)}"
+    return f"{every}{vetoes if trial.proposes else ''}."
+
+
 def _timing(trial: Trial) -> str:
-    proposes, window = trial.policy.mode is CancelMode.PROPOSE, trial.policy.veto_window
-    seconds = trial.timing.step_seconds
+    window, seconds = trial.policy.veto_window, trial.timing.step_seconds
     if seconds is None:
         said = "How long a step lasts is not known (--step-seconds): each row counts as a sweep"
         early = f", and the veto window of {span(window)} as over at once. No cancel could have been earlier"
-        return f"{said}{early if proposes else ''}."
+        return f"{said}{early if trial.proposes else ''}."
     said = f"A step is taken to last {number(seconds)} s (--step-seconds): a sweep"
     vetoes = f", a veto window of {_long(window, seconds)} that nobody uses"
-    return f"{said} every {_long(trial.timing.interval, seconds)}{vetoes if proposes else ''}."
+    return f"{said} every {_long(trial.timing.interval, seconds)}{vetoes if trial.proposes else ''}."
 
 
 def _long(time: timedelta, step_seconds: float) -> str:

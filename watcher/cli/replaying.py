@@ -48,11 +48,9 @@ def replay_files(
         CancelMode | None, typer.Option("--cancel", help="Try the cancel policy, guards and all, in this mode.")
     ] = None,
     step_seconds: Annotated[
-        float | None, typer.Option("--step-seconds", help="What a step takes: sweeps and veto windows in time.")
+        float | None, typer.Option("--step-seconds", help="What a step takes, where the rows have no time.")
     ] = None,
-    interval: Annotated[
-        str | None, typer.Option("--interval", help="Time from sweep to sweep, with --step-seconds. Default: 30s.")
-    ] = None,
+    interval: Annotated[str | None, typer.Option("--interval", help="Time from sweep to sweep. Default: 30s.")] = None,
     price: Annotated[str | None, typer.Option("--price", metavar="USD", help="What each run is to cost.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> int:
@@ -66,7 +64,7 @@ def replay_files(
     the end of the plan. In JSON that is the key "policy".
     """
     settings = settings_of(config, offline=True)
-    trial = _trial(settings, cancel, _timing(settings, step_seconds, interval), price)
+    trial = _trial(settings, cancel, step_seconds, interval, price)
     rules, policy = judged_by_rows(settings.rules_for(settings.jobs[0])), settings.cancel_policy(settings.jobs[0])
     plots = Plots(plot) if plot is not None else None
     lines, cases = list[replaysummary.Line](), list[Case]()
@@ -80,7 +78,7 @@ def replay_files(
             else:
                 lines.append(replaysummary.line_of(result))
             if plots is not None:
-                plots.draw(result)
+                plots.draw(result, _cancelled_at(result, case))
         failures = plots.finish(tell) if plots is not None else []
     if format is Format.TABLE:
         found = rehearsed.report(cases, trial) if trial else replaysummary.report(lines, [rule.name for rule in rules])
@@ -90,39 +88,44 @@ def replay_files(
     return 1 if failures else 0
 
 
-def _trial(settings: Settings, mode: CancelMode | None, timing: Timing | None, price: str | None) -> Trial | None:
+def _cancelled_at(result: Replay, case: Case | None) -> float | None:
+    if case is not None:
+        return case.cancel.ended if case.cancel else None
+    return result.cancel.step if result.cancel else None
+
+
+def _trial(
+    settings: Settings, mode: CancelMode | None, step_seconds: float | None, interval: str | None, price: str | None
+) -> Trial | None:
     """The policy to try.
 
     Raises:
         ConfigError: an option is out of its range, or says nothing without --cancel.
     """
     if mode is None:
-        for option, given in (("--step-seconds", timing), ("--price", price)):
-            if given is not None:
+        for option, value in (("--step-seconds", step_seconds), ("--interval", interval), ("--price", price)):
+            if value is not None:
                 raise ConfigError(f"{option}: expected together with --cancel")
         return None
+    if step_seconds is not None and not 0 < step_seconds < math.inf:
+        raise ConfigError(f"--step-seconds {step_seconds}: expected a finite number above 0")
+    # Accounts are not read here, for which keys would be needed: the interval is that of a new one.
+    every = settings.accounts[0].interval if interval is None else _interval(interval)
     return Trial(
         policy=replace(settings.cancel_policy(settings.jobs[0]), mode=mode),
-        timing=timing or Timing(),
+        timing=Timing(step_seconds=step_seconds, interval=every),
         price=None if price is None else _dollars(price),
     )
 
 
-def _timing(settings: Settings, step_seconds: float | None, interval: str | None) -> Timing | None:
-    """How steps become time; None where nobody says. Accounts are not read here, so the interval is the default one."""
-    if step_seconds is None:
-        if interval is not None:
-            raise ConfigError("--interval: expected together with --step-seconds")
-        return None
-    if not 0 < step_seconds < math.inf:
-        raise ConfigError(f"--step-seconds {step_seconds}: expected a finite number above 0")
+def _interval(text: str) -> timedelta:
     try:
-        every = settings.accounts[0].interval if interval is None else parse_duration(interval)
+        found = parse_duration(text)
     except ValueError as error:
-        raise ConfigError(f"--interval {drawing.sentence(interval)}: {error}") from error
-    if every <= timedelta():
-        raise ConfigError(f"--interval {drawing.sentence(interval)}: expected more than 0s")
-    return Timing(step_seconds=step_seconds, interval=every)
+        raise ConfigError(f"--interval {drawing.sentence(text)}: {error}") from error
+    if found <= timedelta():
+        raise ConfigError(f"--interval {drawing.sentence(text)}: expected more than 0s")
+    return found
 
 
 def _dollars(text: str) -> Decimal:

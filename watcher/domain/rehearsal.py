@@ -1,8 +1,8 @@
 """The cancel policy on a recorded run: the daemon's own guards, sweep by sweep, in each of its modes.
 
-A recording has no clock. With `Timing.step_seconds` its steps become time: sweeps come at whole multiples of the
-interval, a veto window lasts as long as it does in life, and whatever came to nothing before its end is withdrawn.
-Without, each row is a sweep of its own and a window is over as it begins: the earliest cancel that there could be.
+Where rows have a time, or a step has a length (`Timing.step_seconds`), sweeps come at whole multiples of the interval,
+a veto window lasts as long as it does in life, and whatever came to nothing before its end is withdrawn. Elsewhere each
+row is a sweep of its own and a window is over as it begins: the earliest cancel that there could be.
 
 What a recording can't say is left out: people and their vetoes, the kill switch, and the number of cancels in an hour,
 since recordings are independent of each other. Its job runs until its last row; announcements are delivered at once.
@@ -19,19 +19,17 @@ from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.observations import Row, TrainRow
 from watcher.domain.replay import Recording, plan_of
 
+_SECOND = 10**9
 _LONGEST = 1e9
 """Seconds between two rows: what is longer, as where steps are no steps, is cut so that sums stay finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How steps become time, for a recording that has none; None where nobody says how long a step takes.
+    """From sweep to sweep, and how steps become time in a recording that has none; None where nobody says."""
 
-    `interval` is the time from sweep to sweep, and counts only where steps have a length.
-    """
-
+    interval: timedelta = timedelta(seconds=30)
     step_seconds: float | None = None
-    interval: timedelta = timedelta(seconds=1)
 
 
 class Outcome(StrEnum):
@@ -80,15 +78,16 @@ class Rehearsal:
     def __init__(self, recording: Recording, policy: CancelPolicy, timing: Timing) -> None:
         self.policy = policy
         self.proposals: list[Proposed] = []
-        self._plan, self._step_seconds = plan_of(recording), timing.step_seconds
-        clocked = timing.step_seconds is not None
-        self._interval = timing.interval.total_seconds() if clocked else 1.0
-        waits = clocked and policy.mode is CancelMode.PROPOSE
+        self._plan, self._timed, self._step_seconds = plan_of(recording), recording.timed, timing.step_seconds
+        self._clocked = recording.timed or timing.step_seconds is not None
+        self._interval = timing.interval.total_seconds() if self._clocked else 1.0
+        waits = self._clocked and policy.mode is CancelMode.PROPOSE
         self._window = policy.veto_window.total_seconds() if waits else 0.0
         self._refused: dict[tuple[str, str, Guard], Refused] = {}
         self._now = 0.0
         self._rows = 0
         self._last: Row | None = None
+        self._newest_ns = 0
         self._step: int | None = None
         self._unseen_since: float | None = None
         self._open: Proposed | None = None
@@ -111,7 +110,7 @@ class Rehearsal:
         self._now, before = self._now + self._wait_for(row), self._now
         if self._now > before:
             self._catch_up(fold, self._now)
-        self._last, self._rows = row, self._rows + 1
+        self._last, self._rows, self._newest_ns = row, self._rows + 1, max(self._newest_ns, row.at_ns)
 
     def after(self, fold: Fold, row: Row, *, restarted: bool) -> None:
         """The row is news to the next sweep."""
@@ -125,7 +124,7 @@ class Rehearsal:
 
     def end(self, fold: Fold) -> None:
         """With a clock, sweeps that come later find that the job is over."""
-        if self._step_seconds is None:
+        if not self._clocked:
             self._catch_up(fold, math.inf)
         if self._open is not None:
             self._open.detail = "the recording ends before its veto window did"
@@ -134,6 +133,8 @@ class Rehearsal:
         """Seconds from the last row to this one; a step that is done again takes its time again."""
         if self._last is None:
             return 0.0
+        if self._timed:
+            return min(max(0, row.at_ns - self._newest_ns) / _SECOND, _LONGEST)
         if self._step_seconds is None:
             return 1.0
         steps = row.step - self._last.step

@@ -18,13 +18,17 @@ _EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A run as recorded: rows in the order in which they count, see `merge`; the plan is None where it is not known."""
+    """A run as recorded: rows in the order in which they count, see `merge`; the plan is None where it is not known.
+
+    `timed` says that each row's `at_ns` is when it was logged, and not merely its place.
+    """
 
     id: str
     rows: tuple[Row, ...]
     total_steps: int | None = None
     method: str | None = None
     n_evals: int | None = None
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
