@@ -1,6 +1,7 @@
 """`watcher replay --cancel MODE` from its arguments to what stands on stdout and stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from watcher.cli.main import main
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
 POLICY = {
     "mode",
@@ -151,6 +153,17 @@ def test_a_dump_of_a_job_has_a_time_of_its_own(replay: Run, files: Path, tmp_pat
     price = {"price": None, "step_seconds": None}
     assert found["ft-1"]["assumed"] == price | {"interval_seconds": 30.0, "veto_window_seconds": 900.0}
     assert found["broken"]["assumed"] == price | {"interval_seconds": None, "veto_window_seconds": None}
+
+
+def test_the_page_on_auto_cancel_shows_what_it_says(replay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/how-to/auto-cancel.md").read_text()
+    command, shown = re.findall(r"```(?:sh|text)\n(watcher replay [^\n]*|run  .*?)\n```", page, re.DOTALL)
+    monkeypatch.setenv("COLUMNS", "118")
+    monkeypatch.chdir(ROOT)
+    lines = replay(*command.split()[2:])[1].splitlines()
+
+    assert [line for line in shown.splitlines() if line != "…" and line not in lines] == []
+    assert shown.splitlines()[-8:] == lines[-8:]
 
 
 @pytest.mark.parametrize(
