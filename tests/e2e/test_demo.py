@@ -166,6 +166,15 @@ def test_hopeless_runs_are_cancelled_once_each_and_no_others(played: Played) -> 
     assert len(taken) <= 4
 
 
+def test_one_cancel_is_announced_with_how_to_veto_it(played: Played) -> None:
+    texts = [file.read_text() for file in (played.out / "notifications").iterdir()]
+    (announced,) = [text for text in texts if text.startswith("Will be cancelled: ")]
+
+    assert "nan" in announced.splitlines()[0]
+    assert "watcher veto ft-" in announced
+    assert "nan: auto-cancel announced" in played.stdout
+
+
 def test_the_api_failed_in_every_way_and_was_lived_through(played: Played) -> None:
     faults = {request["fault"] for request in played.requests} - {None}
 

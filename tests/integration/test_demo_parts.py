@@ -270,6 +270,25 @@ def test_the_live_picture_fits_its_terminal(followed: Followed) -> None:
     assert frame.count("\n") < 24
 
 
+def test_an_announced_cancel_is_told_before_it_is_done(followed: Followed) -> None:
+    followed.save(a_running_job())
+    undelivered = a_proposal("p0", JobKey("main", "ft-1"))
+    followed.save(undelivered)
+    followed.story.read(at(0.5))
+    before = [what for _, severity, what in followed.told if severity == "cancel"]
+    announced = a_proposal("p1", JobKey("main", "ft-2"), announced_at=at(0.5), deadline_at=at(2))
+    over = {"state": ProposalState.VETOED, "ended_at": at(1), "detail": "Vetoed by ada."}
+    followed.save(announced, a_proposal("p2", JobKey("main", "ft-3"), **over))
+    followed.story.read(at(1))
+    followed.story.close()
+
+    assert before == []
+    assert [what for _, severity, what in followed.told if severity == "cancel"] == [
+        "auto-cancel announced, and done when its veto window has passed",
+        "auto-cancel vetoed: Vetoed by ada.",
+    ]
+
+
 def test_the_report_says_what_a_cancel_saved_and_with_what_assumption(followed: Followed, tmp_path: Path) -> None:
     alert = an_alert(step=30, starts_at=at(0.5), severity=Severity.CRITICAL)
     followed.save(ended(a_running_job(), Status.CANCELLED), alert)

@@ -109,12 +109,13 @@ class Story:
             self._tell(_moment(alert["ends_at"]), "", who, f"{title} is over")
 
     def _note_proposal(self, proposal: Json) -> None:
-        state = "posted" if proposal["state"] == "requested" and proposal["posted_at"] else proposal["state"]
+        state = _stage(proposal)
         if not self._changed(proposal["id"], state) or state not in _CANCELS:
             return
         job = self.job(proposal["account"], proposal["job"])
         detail = drawing.sentence(proposal["detail"])
-        moment = _moment(proposal["ended_at"]) or _moment(proposal["posted_at"]) or _moment(proposal["proposed_at"])
+        seen = (proposal[key] for key in ("ended_at", "posted_at", "announced_at", "proposed_at"))
+        moment = _moment(next((at for at in seen if at), None))
         what = f"auto-cancel {_CANCELS[state]}{f': {detail}' if detail else ''}"
         self._tell(moment, "cancel", drawing.name(job) if job else proposal["job"], what)
 
@@ -144,11 +145,22 @@ class Story:
             file.write(f"{json.dumps(line, ensure_ascii=False, allow_nan=False)}\n")
 
 
+def _stage(proposal: Json) -> str:
+    """Its state, and of the two that take long how far it is."""
+    if proposal["state"] == "requested" and proposal["posted_at"]:
+        return "posted"
+    if proposal["state"] == "proposed" and proposal["deadline_at"]:
+        return "announced"
+    return str(proposal["state"])
+
+
 _CANCELS = {
+    "announced": "announced, and done when its veto window has passed",
     "posted": "requested",
     "confirmed": "confirmed",
     "overtaken": "came too late",
     "withdrawn": "withdrawn",
+    "vetoed": "vetoed",
     "failed": "failed",
 }
 """What is told of an auto-cancel, by what became of it."""
