@@ -1,7 +1,7 @@
 """Reading one job: what is due of it is asked of the API and handed to the visit."""
 
 from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
-from watcher.domain.observations import Drift, Observation, Snapshot
+from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Provider, Store
@@ -80,20 +80,27 @@ class JobReader:
     async def _read_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
         book, pace = visit.book, visit.book.state.pace
         start = from_step(pace, job, visit.now)
-        back = look_back(pace, job, book.state.checkpoint_step, visit.now)
-        if back is not None:
-            start = min(start, back)
-        answer = await self._provider.get_metrics(
-            book.key.job_id, from_step=start, last_step=job.steps_completed or pace.train_step
-        )
-        drift += answer.drift
-        await self._know_keys(book, start)
-        rows = visit.unknown_rows(answer.rows)
+        rows = await self._unknown_rows(visit, drift, job, start)
+        if not rows:  # only now is it known that the job is quiet
+            back = look_back(pace, job, book.state.checkpoint_step, visit.now)
+            if back is not None and back < start:
+                start = back
+                rows = await self._unknown_rows(visit, drift, job, start)
         history = await self._history(book) if visit.wants_history(rows) else []
         visit.take_rows(rows, history)
         visit.metrics_read = True
         book.forget_old_keys(start)
         pace.tail = job.raw_status
+
+    async def _unknown_rows(self, visit: Visit, drift: list[Drift], job: Snapshot, start: int) -> list[Row]:
+        """What the API has from a step on and was not seen before."""
+        book = visit.book
+        answer = await self._provider.get_metrics(
+            book.key.job_id, from_step=start, last_step=job.steps_completed or book.state.pace.train_step
+        )
+        drift += answer.drift
+        await self._know_keys(book, start)
+        return visit.unknown_rows(answer.rows)
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:
