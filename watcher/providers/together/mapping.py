@@ -55,6 +55,7 @@ METRIC_KEYS = frozenset(
     }
 )
 UNSPECIFIED = "unspecified"
+_TRAIN_KEYS = METRIC_KEYS - {"eval/loss"}
 _MEASURED = ("train/loss", "train/grad_norm", "train/learning_rate")
 _MAX_DRIFT = 50  # an answer whose keys are all different must not make an alert of each
 _MAX_WORD = 100
@@ -236,8 +237,9 @@ def metrics(items: Iterable[object], job_id: str, at: datetime) -> Metrics:
     drifts, bad = Drifts(at), 0
     for item in items:
         fields = wire.record(item)
-        for key in sorted(fields.keys() - METRIC_KEYS):
-            drifts.add("metric", key, job_id)
+        if not fields.keys() <= METRIC_KEYS:
+            for key in sorted(fields.keys() - METRIC_KEYS):
+                drifts.add("metric", key, job_id)
         row = metric_row(fields)
         if row is None:
             bad += 1
@@ -254,8 +256,9 @@ def metric_row(fields: Mapping[str, object]) -> Row | None:
     at_ns = wire.nanoseconds(fields.get("timestamp"))
     if _is_eval(fields):
         return EvalRow(step, at_ns, wire.number(fields.get("eval/loss")))
-    loss, grad_norm, lr = (wire.number(fields.get(key)) for key in _MEASURED)
-    return TrainRow(step, at_ns, loss, grad_norm, lr)
+    loss, grad_norm, lr = _MEASURED
+    number, get = wire.number, fields.get
+    return TrainRow(step, at_ns, number(get(loss)), number(get(grad_norm)), number(get(lr)))
 
 
 def _is_eval(fields: Mapping[str, object]) -> bool:
@@ -263,6 +266,8 @@ def _is_eval(fields: Mapping[str, object]) -> bool:
 
     Unless all of them are null beside a measured train value: then they are fillers of a train row.
     """
+    if fields.keys() <= _TRAIN_KEYS:
+        return False
     evals = [value for key, value in fields.items() if key.startswith("eval/")]
     if not evals:
         return False

@@ -42,6 +42,8 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """A whole number of 64 bits, also from a string or a float without a fraction."""
+    if type(value) is int and -_INT64_MAX <= value <= _INT64_MAX:  # nearly always, and there are many
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -76,6 +78,8 @@ def positive(value: object) -> int | None:
 
 def number(value: object) -> float | None:
     """A float, perhaps NaN or infinite, also from a string; a stand-in for infinity becomes infinity."""
+    if type(value) is float and -_FLOAT32_MAX < value < _FLOAT32_MAX:  # nearly always, and there are many
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and "_" in value:  # Python would read 1_0 as 10
@@ -123,6 +127,8 @@ def nanoseconds(value: object) -> int:
     """
     if isinstance(value, float):
         return _nanoseconds_of_float(value)
+    if type(value) is int and 0 <= value <= _INT64_MAX:
+        return value
     exact = integer(value) if isinstance(value, int) or _is_integer_text(value) else None
     if exact is not None:
         return max(exact, 0)
