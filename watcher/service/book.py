@@ -24,12 +24,13 @@ from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapsh
 from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
 from watcher.service.config import Selection
+from watcher.service.jsontext import text_of
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
 SPARKLINE_WIDTH = 24
 _CARRIED_THROUGH = (ProposalState.CONFIRMED, ProposalState.OVERTAKEN, ProposalState.FAILED)
 _TICKS = 30
-_KNOWN = 2048
+_KNOWN = 256
 """Row keys kept in memory; an older window is looked up in the store."""
 
 RowKey = tuple[str, int, int]
@@ -274,7 +275,7 @@ class JobBook:
 
 def packed(state: BookState) -> str:
     """The state as a record keeps it."""
-    return json.dumps(codec.encode(state), separators=(",", ":"))
+    return text_of(state)
 
 
 def unpacked(record: JobRecord) -> BookState:

@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from watcher.domain import codec
 from watcher.service.errors import StoreError
+from watcher.service.jsontext import text_of
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -60,7 +61,7 @@ def load(text: str | None) -> Any:  # noqa: ANN401 - JSON
 
 def pack(value: Any) -> str:  # noqa: ANN401 - a dataclass
     """A dataclass as JSON text, without the fields that are None: `codec.decode` fills them in again."""
-    return _to_json({name: part for name, part in codec.encode(value).items() if part is not None})
+    return text_of(value, gaps=False)
 
 
 def unpack(hint: type[T], text: str) -> T:
