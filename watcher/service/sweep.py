@@ -225,7 +225,8 @@ class Sweeper:
     async def _guarded(self, job_id: str, work: Coroutine[Any, Any, None]) -> Exception | None:
         """What work on one job failed with: told, and no other job's business."""
         try:
-            await work
+            with self._committer.coming():
+                await work
         except StoreError as error:
             return error
         except Exception as error:
