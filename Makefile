@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection fuzz soak
+.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection bench-load fuzz soak
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -97,6 +97,9 @@ fuzz: bench/fuzz/.venv/.done  ## a million inputs to the wire reader, the config
 	$(FUZZ) wire bench/out/fuzz/wire -runs=700000 $(FUZZ_BOUNDS) 2>&1 | tail -8
 	$(FUZZ) recording bench/out/fuzz/recording -runs=300000 $(FUZZ_BOUNDS) 2>&1 | tail -8
 	$(FUZZ) configuration bench/out/fuzz/configuration -runs=40000 $(FUZZ_BOUNDS) 2>&1 | tail -8
+
+bench-load: .venv/.dev  ## what thousands of jobs cost: about twenty minutes; LOAD=--quick leaves out what waits
+	$(BIN)/python -m bench.load --json bench/out/load.json $(LOAD)
 
 soak: .venv/.run  ## thirty simulated days: memory, database, deliveries, schedules
 	$(BIN)/python -m bench.soak --json bench/out/soak.json

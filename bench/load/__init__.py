@@ -1,0 +1,1 @@
+"""What thousands of jobs cost: `make bench-load`; the figures are explained in docs/explanation/performance.md."""

@@ -1,0 +1,102 @@
+"""What thousands of jobs cost, in one table: every figure, its floor and aim, what was measured here, met or not.
+
+    python -m bench.load [--json bench/out/load.json] [--quick]
+
+Ratios come from the same run: the clients take turns, window by window, against one server in another process, and
+the median of the windows counts. CPU is that of the client's process alone. --quick leaves out what needs minutes.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.load import parts
+from bench.load.table import Figure, show
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    raw: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        figures = [*polls(raw), *rules(raw)]
+        if not given.quick:
+            figures += [*running(raw, Path(folder)), *latency(raw, Path(folder)), *cold(raw, Path(folder))]
+    show(figures)
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(raw, indent=1))
+
+
+def polls(raw: dict[str, Any]) -> list[Figure]:
+    """CPU of a poll beside others, its calls, and what history adds."""
+    early, middle, late = (raw.setdefault(f"step {step}", parts.polls(step)) for step in parts.STEPS)
+    growth = [b / a for a, b in zip(early["ours"], late["ours"], strict=True)]
+    return [
+        Figure("CPU a job-poll over bare httpx", 2.5, 1.8, ratio(middle, "bare"), of_us(middle, "bare")),
+        Figure(
+            "CPU a job-poll over the SDK's poll loop, step 2,000", 0.3, 0.15, ratio(middle, "sdk"), of_us(middle, "sdk")
+        ),
+        Figure("the same at step 200", 0.3, 0.15, ratio(early, "sdk"), of_us(early, "sdk")),
+        Figure(
+            "API calls a running job and minute", 2.3, None, middle["calls"], "of which one is the list, for all jobs"
+        ),
+        Figure("CPU a poll at step 20,000 over step 200", 1.2, 1.0, statistics.median(growth), "as many new rows"),
+        Figure(
+            "rows read a poll, step 20,000 over step 200", 1.2, 1.0, late["bytes"] / early["bytes"], "bytes of answers"
+        ),
+        Figure("SQL statements a poll, the same", 1.2, 1.0, late["statements"] / early["statements"], "counted"),
+    ]
+
+
+def ratio(found: dict[str, Any], other: str) -> float:
+    return statistics.median(a / b for a, b in zip(found["ours"], found[other], strict=True))
+
+
+def of_us(found: dict[str, Any], other: str) -> str:
+    ours, theirs = (statistics.median(found[name]) * 1e6 for name in ("ours", other))
+    return f"{ours:.0f} µs over {theirs:.0f} µs"
+
+
+def rules(raw: dict[str, Any]) -> list[Figure]:
+    raw["rules"] = cost = parts.rules()
+    return [Figure("all rules, a row, µs", 60, 25, cost, "default rules and loss_spike, timed one by one")]
+
+
+def running(raw: dict[str, Any], folder: Path) -> list[Figure]:
+    """The daemon at its interval with few and with many jobs."""
+    few, many = parts.hold(folder, 100), parts.hold(folder, parts.MANY)
+    raw["few"], raw["many"] = few, many
+    late = f"{many['missed']} sweeps missed, none later than {many['late']:.2f} s"
+    limit = many["jobs"] / many["busy"] if not many["missed"] else 0.0
+    room = (many["rss_kb"] - few["rss_kb"]) / (many["jobs"] - few["jobs"])
+    hour = many["written_an_hour"] / 2**20
+    return [
+        Figure(f"running jobs on one core ({many['jobs']} held)", 3000, 10000, limit, late, more=True),
+        Figure("memory a running job beyond the first 100, KB", 64, 16, room, f"{many['rss_kb'] / 1024:.0f} MB in all"),
+        Figure(
+            f"MB written an hour, {many['jobs']} jobs", None, None, hour, f"{hour * 1024 / many['jobs']:.0f} KB a job"
+        ),
+    ]
+
+
+def latency(raw: dict[str, Any], folder: Path) -> list[Figure]:
+    raw["latency"] = found = parts.latency(folder, 1000)
+    told = f"{found['told']} of {found['expected']} told; after the answer that held it: {found['after_answer']:.2f} s"
+    return [Figure("row visible to message beyond the interval, p99, s", 1.0, 0.3, found["beyond_interval"], told)]
+
+
+def cold(raw: dict[str, Any], folder: Path) -> list[Figure]:
+    raw["cold"] = found = parts.cold(folder, 10_000)
+    median = statistics.median(one["seconds"] for one in found)
+    cpu = statistics.median(one["cpu"] for one in found)
+    return [Figure("start to first sweep, 10,000 running jobs known, s", 3.0, 1.0, median, f"{cpu:.1f} s of CPU")]
+
+
+if __name__ == "__main__":
+    main()

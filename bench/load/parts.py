@@ -1,0 +1,103 @@
+"""The runs that the table is made of."""
+
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.cost import fold
+from bench.detection import DEFAULT, load
+from bench.load import daemon
+from bench.load.processes import client, serving
+from bench.load.settings import INTERVAL
+from watcher.domain.observations import EvalRow, TrainRow
+from watcher.domain.rule import SubjectKind
+from watcher.domain.rules import RULES
+
+STEPS = (200, 2_000, 20_000)
+MANY = 3_000
+WINDOWS = 3
+TEN_MINUTES = 20
+"""Sweeps in a window: as many as between two reads of a job's log, and two saves of its rules' states."""
+_JOBS = {200: 200, 2_000: 200, 20_000: 40}
+"""At step 20,000 a first look folds twenty thousand rows a job."""
+_SDK_SWEEPS = 1
+
+
+def polls(step: int) -> dict[str, Any]:
+    """Sweeps of jobs that stand at a step: seconds of CPU a job-poll of each client, window by window."""
+    jobs = _JOBS[step]
+    found: dict[str, Any] = {"ours": [], "bare": [], "sdk": []}
+    with (
+        serving(jobs, step) as server,
+        client("bench.load.ours", server.url) as ours,
+        client("bench.load.bare", server.url) as bare,
+        client("bench.load.sdk", server.url) as sdk,
+    ):
+        ours.ask({"from": 0, "sweeps": 1})
+        server.ask("begin")
+        at, count, statements = 1, 0, 0
+        for _ in range(WINDOWS):
+            mine = ours.ask({"from": at, "sweeps": TEN_MINUTES})
+            count += sum(map(len, mine["asked"]))
+            statements += sum(mine["statements"].values())
+            found["bytes"] = found.get("bytes", 0) + server.ask("stats")["bytes"]
+            theirs = bare.ask({"from": at, "asked": mine["asked"]})
+            found["ours"].append(sum(mine["cpu"]) / TEN_MINUTES / jobs)
+            found["bare"].append(sum(theirs["cpu"]) / TEN_MINUTES / jobs)
+            if step != max(STEPS):
+                full = sdk.ask({"from": at, "sweeps": _SDK_SWEEPS})
+                found["sdk"].append(sum(full["cpu"]) / _SDK_SWEEPS / jobs)
+            at += TEN_MINUTES
+            server.ask("begin")
+    made = jobs * WINDOWS * TEN_MINUTES
+    found["bytes"] /= made
+    found["statements"] = statements / made
+    found["calls"] = count / made * 60 / INTERVAL
+    return found
+
+
+def rules() -> float:
+    """Microseconds that all rules on jobs take for a row of the recorded runs of `make bench`."""
+    recordings = [recording for _, recording in load(DEFAULT)]
+    rows = sum(len(recording.rows) for recording in recordings)
+    watching = [rule() for rule in RULES if rule.subject is SubjectKind.JOB and {TrainRow, EvalRow} & set(rule.sees)]
+    return sum(fold(rule, recording)[0] for rule in watching for recording in recordings) / rows * 1e6
+
+
+def hold(folder: Path, jobs: int) -> dict[str, Any]:
+    """The daemon with so many jobs at its interval; a minute to settle, two that count."""
+    with serving(jobs, 100, "--live") as server:
+        return daemon.hold(server, folder / f"hold-{jobs}", jobs=jobs, settle=2 * INTERVAL, intervals=4)
+
+
+def latency(folder: Path, jobs: int, broken: int = 60) -> dict[str, float]:
+    """Jobs that break at moments spread over a minute and a half: how long until somebody was told; p99."""
+    spread = (60, 150)
+    more = ("--live", "--broken", str(broken), "--breaks", *map(str, spread))
+    with serving(jobs, 100, *more) as server, daemon.running(server, folder / "latency"):
+        time.sleep(spread[1] + 2 * INTERVAL)
+        found = server.ask("latency")
+    told = [job for job in found["visible"] if job in found["told"]]
+    return {
+        "expected": broken,
+        "told": len(told),
+        "beyond_interval": _p99([found["told"][job] - found["visible"][job] - INTERVAL for job in told]),
+        "after_answer": _p99([found["told"][job] - found["served"][job] for job in told]),
+    }
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else math.inf
+
+
+def cold(folder: Path, jobs: int) -> list[dict[str, float]]:
+    """Three starts over a store that knows so many running jobs."""
+    place = folder / "cold"
+    with serving(4, 100) as server:
+        known = [sys.executable, "-m", "bench.load.known", server.url, str(place), str(jobs)]
+        subprocess.run(known, check=True)  # noqa: S603
+    with serving(jobs, 100) as server:
+        return [daemon.first_sweep(server, place) for _ in range(WINDOWS)]
