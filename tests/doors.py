@@ -109,6 +109,7 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
         sessions=bootstrap.sessions_of(settings, folder, clock),
         handlers=handlers_of(app),
         changes=changes,
+        receivers=lambda: app.receivers,
         more=[Route("/word", _word)],
     )
     server = WebServer(web, "127.0.0.1", 0, ending=changes.close)

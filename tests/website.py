@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeReceivers
 from tests.stored import JOB, NOW, a_job
 from watcher.domain.alerts import Alert
 from watcher.domain.observations import TrainRow
@@ -59,7 +59,14 @@ class Site:
     def __init__(self, store: Store) -> None:
         self.store, self.clock, self.health = store, FakeClock(NOW), FakeHealth()
         self.telemetry = PrometheusTelemetry()
-        self.app = build_app(store=store, clock=self.clock, telemetry=self.telemetry, health=self.health)
+        self.receivers = FakeReceivers()
+        self.app = build_app(
+            store=store,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            health=self.health,
+            receivers=lambda: self.receivers,
+        )
         # An error that reaches the server is an error of the test too.
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url="http://localhost")
 

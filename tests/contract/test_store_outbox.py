@@ -138,6 +138,22 @@ async def test_after_a_crash_claims_are_released(store: Store) -> None:
 # --- outcomes ---
 
 
+async def test_the_latest_of_every_target_is_told_for_each_state(store: Store) -> None:
+    await enqueue(store, an_effect("a1", "a"), an_effect("a2", "a"), an_effect("b1", "b"))
+    await enqueue(store, an_effect("c1", "cancel:main", effect=Effect.CANCEL))
+    for number_ in [await number(store, key) for key in ("a1", "a2")]:
+        await store.write(lambda tx, done=number_: tx.finish(done, NOW))  # type: ignore[misc]
+    await enqueue(store, an_effect("a3", "a"))
+
+    latest = await store.read(lambda tx: tx.latest_effects())
+
+    assert [(row.key, row.state) for row in latest] == [
+        ("a2", OutboxState.DONE),
+        ("b1", OutboxState.DUE),
+        ("a3", OutboxState.DUE),
+    ]
+
+
 async def test_a_failed_row_is_due_later_with_one_attempt_more(store: Store) -> None:
     await enqueue(store, an_effect("a1"), an_effect("a2"))
     await claim(store)

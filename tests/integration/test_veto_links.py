@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeReceivers
 from tests.samples import DIVERGENCE
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, a_snapshot, an_alert
 from tests.website import FakeHealth
@@ -66,7 +66,14 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         store.write_now(lambda tx: tx.save_alert(an_alert()))
         pages = VetoPages(store, Consent(store=store, clock=clock), LINKS)
         telemetry = PrometheusTelemetry()
-        app = build_app(store=store, clock=clock, telemetry=telemetry, health=FakeHealth(), more=pages.routes())
+        app = build_app(
+            store=store,
+            clock=clock,
+            telemetry=telemetry,
+            health=FakeHealth(),
+            receivers=FakeReceivers,
+            more=pages.routes(),
+        )
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield Door(store, client)

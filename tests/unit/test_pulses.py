@@ -27,8 +27,8 @@ def test_pulses_age_from_the_start_until_a_sweep_ends() -> None:
     health.watch("dark", 2 * INTERVAL)
 
     assert health.pulses == {
-        "main": Pulse(interval=INTERVAL, swept_at=START + after(20), useful_at=START + after(10)),
-        "dark": Pulse(interval=2 * INTERVAL, swept_at=START, useful_at=START),
+        "main": Pulse(interval=INTERVAL, swept_at=START + after(20), useful_at=START + after(10), reason="timeout"),
+        "dark": Pulse(interval=2 * INTERVAL, swept_at=START, useful_at=START, reason="no sweep yet"),
     }
 
 

@@ -104,6 +104,8 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
             sessions=bootstrap.sessions_of(settings, directory, app.clock),
             handlers=handlers,
             changes=changes,
+            receivers=lambda: app.receivers,
+            early_stopping=lambda: bootstrap.early_stopping_of(app.settings),
             more=veto.routes(),
         )
         at = settings.web.port if port is None else port

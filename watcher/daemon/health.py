@@ -75,6 +75,7 @@ class Health:
                 interval=account.interval,
                 swept_at=account.swept_at or account.since,
                 useful_at=account.useful_at or account.since,
+                reason=account.reason,
             )
             for name, account in self._accounts.items()
         }

@@ -26,7 +26,7 @@ def explain_view(reads: Reads, word: str) -> Json:
         "alert": alert_view(alert, ack),
         "acknowledged": ack_view(ack) if ack else None,
         "transitions": [_transition(stored) for stored in history],
-        "decisions": _decisions(reads, alert_id),
+        "decisions": decision_views(reads, alert_id),
         "next": _next(reads, alert_id, acknowledged=ack is not None),
         "policy": _policy(history),
         "cancels": [proposal_view(proposal) for proposal in proposals if proposal.alert_id == alert_id],
@@ -49,7 +49,7 @@ def _policy(history: list[StoredTransition]) -> str:
     return str(facts.get("cancel") or "") if isinstance(facts, dict) else ""
 
 
-def _decisions(reads: Reads, alert_id: str) -> list[Json]:
+def decision_views(reads: Reads, alert_id: str) -> list[Json]:
     """Each decision once, with all deliveries that it led to."""
     found: dict[tuple[object, ...], Json] = {}
     for decision, key in reads.decisions(alert_id):

@@ -148,6 +148,9 @@ class Reads(Protocol):
 
     def outbox(self, *, states: Iterable[OutboxState] | None = None, limit: int = 500) -> list[OutboxRow]: ...
 
+    def latest_effects(self) -> list[OutboxRow]:
+        """Of every receiver's target the newest notification in each state."""
+
     def proposal(self, proposal_id: str) -> Proposal | None: ...
 
     def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:

@@ -318,9 +318,11 @@ class AlertQuery:
 class Pulse:
     """The sweeps of one account: the ends of the newest, and of the newest that saw it.
 
-    Before the first, both are the time at which the daemon began with the account.
+    Before the first, both are the time at which the daemon began with the account. `reason` is why the newest did not
+    see it, or that there was none yet.
     """
 
     interval: timedelta
     swept_at: datetime
     useful_at: datetime
+    reason: str = ""

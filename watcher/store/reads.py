@@ -9,6 +9,7 @@ from watcher.domain.alerts import Alert, AlertState, Subject
 from watcher.domain.observations import Observation
 from watcher.service.records import (
     AlertQuery,
+    Effect,
     JobKey,
     JobRecord,
     OutboxCounts,
@@ -78,6 +79,17 @@ _COUNTS = select(
     _outbox.state, func.count(), func.sum(case((_is_ripe, 1), else_=0)), func.min(case((_is_ripe, _outbox.next_at)))
 ).group_by(_outbox.state)
 _EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
+_LATEST_EFFECTS = (
+    select(schema.outbox)
+    .where(
+        _outbox.id.in_(
+            select(func.max(_outbox.id))
+            .where(_outbox.effect == Effect.NOTIFY.value)
+            .group_by(_outbox.receiver, _outbox.target, _outbox.state)
+        )
+    )
+    .order_by(_outbox.id)
+)
 _META = select(_meta.value).where(_meta.name == bindparam("name"))
 
 
@@ -184,6 +196,10 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
             statement = statement.where(_outbox.state.in_([state.value for state in states]))
         newest_first = [rows.effect_from_row(row) for row in self._run(statement, {"limit": limit})]
         return newest_first[::-1]
+
+    def latest_effects(self) -> list[OutboxRow]:
+        """Oldest first."""
+        return [rows.effect_from_row(row) for row in self._run(_LATEST_EFFECTS)]
 
     def meta(self, name: str) -> str | None:
         value: str | None = self._run(_META, {"name": name}).scalar()

@@ -1,6 +1,6 @@
 """The application: every route, and how errors are told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from starlette.applications import Starlette
@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from watcher.service.earlyview import Configured
 from watcher.service.errors import StoreError
-from watcher.service.ports import Clock, Store
+from watcher.service.ports import Clock, Receivers, Store
 from watcher.web.acts import Acts
 from watcher.web.answers import error_answer
 from watcher.web.api import Api, HealthSource
@@ -39,6 +40,8 @@ def build_app(
     sessions: Sessions | None = None,
     handlers: Mapping[str, Handler] | None = None,
     changes: Changes | None = None,
+    receivers: Callable[[], Receivers],
+    early_stopping: Callable[[], Configured] = dict,
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application over a store that it only reads.
@@ -51,10 +54,13 @@ def build_app(
         sessions: who may give orders; nobody without it.
         handlers: who carries out orders, by name, as the control socket has them.
         changes: who tells pages to look again.
+        receivers: those of the present configuration.
+        early_stopping: what the present configuration says of each selection's jobs.
         more: routes of other parts, such as the page behind veto links.
     """
     sessions, throttle, desk = sessions or Sessions(clock), Throttle(clock), Desk(store, handlers or {})
-    api, pages = Api(store, clock, telemetry, health), Pages(store, clock, health)
+    api = Api(store, clock, telemetry, health)
+    pages = Pages(store, clock, health, receivers=receivers, early_stopping=early_stopping)
     changes = changes or Changes(clock)
     parts = (LoginPages(sessions, throttle), Acts(desk), Orders(desk, sessions, throttle), changes, api, pages)
 
@@ -82,7 +88,7 @@ def build_app(
     return app
 
 
-_HINTS = {404: "There is no page at this address.", 405: "This server only shows; it takes no orders."}
+_HINTS = {404: "There is nothing at this address, or not any more.", 405: "This server only shows; it takes no orders."}
 
 
 def _for_people(request: Request) -> bool:

@@ -1,193 +1,219 @@
-"""The page of all jobs and the page of one, rendered on the server from the read model."""
+"""The pages for people, rendered on the server from the read model; scripts only make them livelier."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
-from watcher.domain.alerts import Alert, AlertState
-from watcher.domain.phrasing import clock, number, steps
-from watcher.service.book import unpacked
-from watcher.service.money import money_view
-from watcher.service.ports import Clock, Reads, Store
-from watcher.service.records import Ack, AlertQuery, JobKey, JobRecord
-from watcher.service.status import alert_view, job_view, proposal_view, status_view
+from watcher.domain.chart import draw
+from watcher.domain.verdicts import Severity
+from watcher.service.earlyview import Configured
+from watcher.service.ports import Clock, Reads, Receivers, Store
+from watcher.service.records import AlertQuery, JobRecord
+from watcher.web.alertlist import alert_page, alert_story
+from watcher.web.answers import dump, json_answer
 from watcher.web.api import HealthSource, find_jobs
-from watcher.web.show import Spark, ago, from_blocks, job_href, left, percent, price, shown
+from watcher.web.curve import chart_of_job, curve_view
+from watcher.web.front import PAGE_HEADERS
+from watcher.web.jobdetail import whole_job
+from watcher.web.joblist import MANY, job_row, overview
+from watcher.web.own import own_page
+from watcher.web.proposals import open_proposals, proposal_page
+from watcher.web.rendering import environment
+from watcher.web.telling import receiver_page, silence_page
 
-MOST_JOBS, MOST_ALERTS = 500, 50
-"""More are counted, not listed."""
-
-REFRESH_SECONDS = 15
-_MANY = 100_000
 _HERE = Path(__file__).parent
+_NO_JOB = "No such job"
+_PAGES = {
+    "/": "Jobs",
+    "/alerts": "Alerts",
+    "/proposals": "Proposals",
+    "/silences": "Silences",
+    "/receivers": "Receivers",
+    "/watcher": "Watcher",
+}
 
 Json = dict[str, Any]
-
-
-def _environment() -> Environment:
-    env = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.filters.update(number=number, clock=clock)
-    env.globals.update(refresh=REFRESH_SECONDS)
-    return env
 
 
 class Pages:
     """The endpoints for people. Pages are rendered in the store's reader thread."""
 
-    def __init__(self, store: Store, clock: Clock, health: HealthSource) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        health: HealthSource,
+        *,
+        receivers: Callable[[], Receivers],
+        early_stopping: Callable[[], Configured],
+    ) -> None:
         self._store, self._clock, self._health = store, clock, health
-        self._env = _environment()
+        self._receivers, self._early_stopping = receivers, early_stopping
+        self._env = environment()
 
     def routes(self) -> list[Route | Mount]:
         """Everything this part answers."""
         return [
             Route("/", self.jobs, methods=["GET"]),
+            Route("/jobs/{job_id:path}/curve.json", self.curve, methods=["GET"]),
+            Route("/jobs/{job_id:path}/curve.svg", self.drawing, methods=["GET"]),
             Route("/jobs/{job_id:path}", self.job, methods=["GET"]),
-            Mount("/static", StaticFiles(directory=_HERE / "static")),
+            Route("/alerts", self.alerts, methods=["GET"]),
+            Route("/alerts/{alert_id}", self.alert, methods=["GET"]),
+            Route("/proposals", self.proposals, methods=["GET"]),
+            Route("/silences", self.silences, methods=["GET"]),
+            Route("/receivers", self.receivers, methods=["GET"]),
+            Route("/watcher", self.itself, methods=["GET"]),
+            Mount("/static", _Static(directory=_HERE / "static")),
         ]
 
-    async def jobs(self, _: Request) -> Response:
-        now, reasons = self._clock.now(), await self._health.ready()
-
-        def render(reads: Reads) -> str:
-            return self._render("jobs.html", now, reasons=reasons, **_overview(reads, now))
-
-        return HTMLResponse(await self._store.read(render))
+    async def jobs(self, request: Request) -> Response:
+        return await self._page(request, lambda reads, now: ("jobs.html", overview(reads, now)))
 
     async def job(self, request: Request) -> Response:
         """One job; where several accounts have the id and none is chosen, a list to choose from."""
-        now, job_id = self._clock.now(), request.path_params["job_id"]
-        account = request.query_params.get("account")
+        job_id, account = request.path_params["job_id"], request.query_params.get("account")
 
-        def render(reads: Reads) -> tuple[str, int]:
+        def gather(reads: Reads, now: datetime) -> tuple[str, Json]:
             found = find_jobs(reads, job_id, account)
             if not found:
-                return self._error(now, 404, "No such job", "No watched job has this id."), 404
+                raise HTTPException(404, _NO_JOB)
             if len(found) > 1:
-                jobs = [_row(record, [], now) for record in found]
-                return self._render("choose.html", now, job_id=job_id, jobs=jobs), 200
-            return self._render("job.html", now, **_whole(reads, found[0], now)), 200
+                return "choose.html", {"job_id": job_id, "jobs": [job_row(record, [], now) for record in found]}
+            return "job.html", whole_job(reads, found[0], now, self._early_stopping(), self._scheme)
 
-        return HTMLResponse(*await self._store.read(render))
+        return await self._page(request, gather)
+
+    async def curve(self, request: Request) -> Response:
+        """The rows of a job for its curve; `?from=` and `?to=` name steps between which more of them are wanted."""
+        window = _window(request)
+        found = await self._store.read(lambda reads: dump(curve_view(reads, _one_job(reads, request), *window)))
+        return json_answer(found)
+
+    async def drawing(self, request: Request) -> Response:
+        """The curve as the messages show it, where no script runs."""
+        chart = await self._store.read(lambda reads: chart_of_job(reads, _one_job(reads, request)))
+        return Response(await asyncio.to_thread(draw, chart), media_type="image/svg+xml")
+
+    async def alerts(self, request: Request) -> Response:
+        return await self._page(request, lambda reads, now: ("alerts.html", alert_page(reads, now)))
+
+    async def alert(self, request: Request) -> Response:
+        """The story of one alert."""
+        alert_id = request.path_params["alert_id"]
+
+        def gather(reads: Reads, now: datetime) -> tuple[str, Json]:
+            alert = reads.alert(alert_id)
+            if alert is None:
+                raise HTTPException(404, "No such alert")
+            return "alert.html", alert_story(reads, alert, now, self._scheme)
+
+        return await self._page(request, gather)
+
+    async def proposals(self, request: Request) -> Response:
+        return await self._page(request, lambda reads, now: ("proposals.html", proposal_page(reads, now)))
+
+    async def silences(self, request: Request) -> Response:
+        return await self._page(request, lambda reads, now: ("silences.html", silence_page(reads, now)))
+
+    async def receivers(self, request: Request) -> Response:
+        receivers = self._receivers()
+        return await self._page(request, lambda reads, now: ("receivers.html", receiver_page(reads, now, receivers)))
+
+    async def itself(self, request: Request) -> Response:
+        """How the watcher is."""
+        pulses = self._health.pulses
+        return await self._page(request, lambda reads, now: ("watcher.html", own_page(reads, now, pulses)))
 
     def error(self, status: int, title: str, text: str) -> Response:
         """A page that says what went wrong."""
-        return HTMLResponse(self._error(self._clock.now(), status, title, text), status)
+        around = {"nav": navigation("", {})}
+        return _answer(
+            self._render("error.html", self._clock.now(), status=status, title=title, text=text, **around), status
+        )
 
-    def _error(self, now: datetime, status: int, title: str, text: str) -> str:
-        return self._render("error.html", now, status=status, title=title, text=text)
+    def _scheme(self, target: str) -> str:
+        """What kind of service a target is; empty for one that the configuration has no more."""
+        found = self._receivers().target(target)
+        return found.scheme if found is not None else ""
+
+    async def _page(self, request: Request, gather: Callable[[Reads, datetime], tuple[str, Json]]) -> Response:
+        """A page over what was gathered in one consistent read."""
+        now, reasons = self._clock.now(), await self._health.ready()
+        path = request.scope["path"]
+
+        def render(reads: Reads) -> str:
+            name, values = gather(reads, now)
+            around = {"reasons": reasons, "path": path, "nav": navigation(path, _counts(reads, now, reasons))}
+            return self._render(name, now, **around, **values)
+
+        return _answer(await self._store.read(render))
 
     def _render(self, name: str, now: datetime, **values: Any) -> str:  # noqa: ANN401 - what templates take
         return self._env.get_template(name).render(now=now, **values)
 
 
-def _overview(reads: Reads, now: datetime) -> Json:
-    records, acks = reads.jobs(), reads.acks()
-    firing = reads.alerts(AlertQuery(firing_only=True, limit=_MANY))
-    urgent = sorted((a for a in firing if not a.notice), key=lambda a: a.severity.rank, reverse=True)
-    by_job: dict[JobKey, list[Alert]] = {}
-    for alert in urgent:
-        by_job.setdefault(JobKey(alert.subject.account, alert.subject.job_id), []).append(alert)
-    ordered = sorted(records, key=lambda record: _rank(record, by_job.get(record.key, [])))
-    labels = {record.key: record.snapshot.suffix or record.key.job_id for record in records}
+class _Static(StaticFiles):
+    """Assets of this version: a browser keeps them and asks whether they are still the same."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+
+def _answer(html: str, status: int = 200) -> Response:
+    return HTMLResponse(html, status, PAGE_HEADERS)
+
+
+def _one_job(reads: Reads, request: Request) -> JobRecord:
+    found = find_jobs(reads, request.path_params["job_id"], request.query_params.get("account"))
+    if len(found) != 1:
+        raise HTTPException(404, _NO_JOB)
+    return found[0]
+
+
+def _window(request: Request) -> tuple[float, float]:
+    try:
+        begin, end = (
+            float(request.query_params.get(name, default)) for name, default in (("from", "-inf"), ("to", "inf"))
+        )
+    except ValueError:
+        raise HTTPException(400, "from and to are steps") from None
+    return begin, end
+
+
+def _counts(reads: Reads, now: datetime, reasons: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """What the navigation says of each page: a number, and how urgent it is."""
+    firing = [alert for alert in reads.alerts(AlertQuery(firing_only=True, limit=MANY)) if not alert.notice]
+    critical = any(alert.severity is Severity.CRITICAL for alert in firing)
     return {
-        "status": status_view(reads, now),
-        "firing": [_alert(alert, now, acks, labels) for alert in urgent[:MOST_ALERTS]],
-        "more_firing": max(0, len(urgent) - MOST_ALERTS),
-        "jobs": [_row(record, by_job.get(record.key, []), now) for record in ordered[:MOST_JOBS]],
-        "more_jobs": max(0, len(records) - MOST_JOBS),
+        "/alerts": (len(firing), "bad" if critical else "warn"),
+        "/proposals": (len(open_proposals(reads, now, {})), "warn"),
+        "/silences": (sum(silence.holds(now) for silence in reads.silences(now)), ""),
+        "/receivers": (reads.outbox_counts(now).dead, "bad"),
+        "/watcher": (len(reasons), "bad"),
     }
 
 
-def _rank(record: JobRecord, firing: Sequence[Alert]) -> tuple[bool, int]:
-    """Jobs that still cost money first, the worst of them on top; newest first among equals, as they come."""
-    return record.snapshot.status.terminal, -max((alert.severity.rank + 1 for alert in firing), default=0)
-
-
-def _row(record: JobRecord, firing: Iterable[Alert], now: datetime) -> Json:
-    """What the list shows of a job, and its page above the fold."""
-    job, view = record.snapshot, job_view(record, firing)
-    return view | {
-        "label": job.suffix or record.key.job_id,
-        "href": job_href(record.key.account, record.key.job_id),
-        "percent": percent(view["progress"]),
-        "steps": steps(view["step"], job.total_steps),
-        "spark": from_blocks(view["sparkline"]),
-        "price": price(job.total_price_nano),
-        "left": "" if job.status.terminal else left(job.started_at, job.eta_seconds, now),
-        "since": ago(record.ended_at or job.created_at or record.first_seen_at, now),
-        "over": job.status.terminal,
-    }
-
-
-def _alert(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: dict[JobKey, str] | None = None) -> Json:
-    subject = alert.subject
-    key = JobKey(subject.account, subject.job_id)
-    return alert_view(alert, acks.get(alert.id)) | {
-        "about": (labels or {}).get(key, subject.name),
-        "href": job_href(subject.account, subject.job_id) if subject.job_id else "",
-        "about_account": bool(subject.account) and not subject.job_id,
-        "firing": alert.state is AlertState.FIRING,
-        "since": alert.starts_at,
-        "since_ago": ago(alert.starts_at, now),
-        "until_ago": ago(alert.ends_at, now),
-        "evidence": alert.evidence,
-    }
-
-
-def _whole(reads: Reads, record: JobRecord, now: datetime) -> Json:
-    key = record.key
-    # The list makes do with the line of the messages; here there is room for all that is kept of the curve.
-    curve = unpacked(record).curve.values()
-    finite = [value for value in curve if value is not None and math.isfinite(value)]
-    alerts, acks = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id)), reads.acks()
-    money = money_view(reads, record, now)["rows"]
-    return {
-        "job": _row(record, (), now),
-        "alerts": [_alert(alert, now, acks) for alert in alerts],
-        "proposals": [proposal_view(p) | {"ago": ago(p.proposed_at, now)} for p in reads.proposals(key=key)],
-        "facts": [(label, value) for label, value in (*_facts(record), *money) if value not in (None, "")],
-        "curve": Spark(curve),
-        "low": min(finite, default=None),
-        "high": max(finite, default=None),
-    }
-
-
-def _facts(record: JobRecord) -> list[tuple[str, Any]]:
-    job = record.snapshot
-    moments = (
-        ("created", job.created_at),
-        ("first seen", record.first_seen_at),
-        ("ended", record.ended_at),
-        ("last change seen", record.updated_at),
-    )
+def navigation(path: str, counts: Mapping[str, tuple[int, str]]) -> list[Json]:
+    """The pages by name, with what is to be seen on each."""
     return [
-        ("id", record.key.job_id),
-        ("account", record.key.account),
-        ("watched as", record.selection),
-        ("model", job.model),
-        ("output name", job.output_name),
-        ("method", job.method),
-        ("training type", job.training_type),
-        ("epochs", job.n_epochs),
-        ("batch size", job.batch_size),
-        ("learning rate", None if job.learning_rate is None else number(job.learning_rate)),
-        ("from checkpoint", job.from_checkpoint),
-        *((label, None if moment is None else clock(moment)) for label, moment in moments),
-        ("auto-cancel", "never: vetoed" if record.keep else None),
+        {
+            "href": href,
+            "name": name,
+            "here": path == href or path.startswith("/jobs/" if href == "/" else f"{href}/"),
+            "count": counts.get(href, (0, ""))[0],
+            "tone": counts.get(href, (0, ""))[1],
+        }
+        for href, name in _PAGES.items()
     ]

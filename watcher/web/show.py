@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from watcher.domain.money import dollars, show
 from watcher.domain.phrasing import span
 
 LONGEST = 2000
 """Characters of one value that a page shows."""
 
 NOTHING = "–"
+_AN_HOUR = 3600
 _LEVELS = {char: float(level) for level, char in enumerate("▁▂▃▄▅▆▇█")} | {"×": math.nan}
 _STEP_X, _DRAWN, _MARGIN = 5, 21, 2
 SPARK_HEIGHT = _DRAWN + 2 * _MARGIN
@@ -39,10 +39,10 @@ def _visible(char: str) -> str:
     return "\ufffd" if category in {"Cc", "Cf", "Cs"} else char
 
 
-def job_href(account: str, job_id: str) -> str:
-    """The path of a job's page, relative to the host."""
+def job_href(account: str, job_id: str, part: str = "") -> str:
+    """The path of a job's page, or of a part of it, relative to the host."""
     path, query = (quote(text, safe="", errors="replace") for text in (job_id, account))
-    return f"/jobs/{path}?account={query}"
+    return f"/jobs/{path}{part}?account={query}"
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -53,20 +53,11 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{span(passed)} ago" if passed >= timedelta(seconds=5) else "just now"
 
 
-def left(started_at: datetime | None, eta_seconds: float | None, now: datetime) -> str:
-    """What remains of the time that the API estimated at the start of the stage; empty when it is over or unknown."""
-    if started_at is None or eta_seconds is None or not 0 <= eta_seconds <= timedelta.max.total_seconds():
-        return ""
-    try:
-        remains = started_at + timedelta(seconds=eta_seconds) - now
-    except OverflowError:
-        return ""
-    return f"about {span(remains)} left" if remains > timedelta(0) else ""
-
-
-def price(nano: int | None) -> str:
-    """Dollars, or nothing while the price is not set."""
-    return "" if dollars(nano) is None else show(dollars(nano))
+def until(moment: datetime, now: datetime) -> str:
+    """A countdown: `4:07` in the last hour, `2 h 5 min` before."""
+    remains = moment - now
+    seconds = max(0, math.ceil(remains.total_seconds()))
+    return span(remains) if seconds >= _AN_HOUR else f"{seconds // 60}:{seconds % 60:02}"
 
 
 def percent(share: float | None) -> int | None:
