@@ -41,7 +41,8 @@ def _root() -> None:
 @early_stop.command()
 def check(
     recordings: Annotated[
-        list[Path] | None, typer.Argument(help="Recorded runs to try it on, in every form that `watcher replay` reads.")
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Recorded runs to try it on, in every form that `watcher replay` reads."),
     ] = None,
     n_evals: Annotated[int | None, typer.Option("--n-evals", help="Evaluations that the job is to have.")] = None,
     patience: Annotated[

@@ -49,7 +49,9 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path | None, typer.Argument(help="Where to; beside the database unless it is said.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Where to; beside the database unless it is said.")
+    ] = None,
     config: ConfigOption = None,
     state_dir: StateOption = None,
 ) -> int:
@@ -65,7 +67,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="A copy that `watcher backup` or an upgrade made.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A copy that `watcher backup` or an upgrade made.")],
     config: ConfigOption = None,
     state_dir: StateOption = None,
 ) -> int:
@@ -83,7 +85,7 @@ def restore(
 
 
 def export(
-    what: Annotated[What, typer.Argument(help="What to export.")],
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="What to export.")],
     config: ConfigOption = None,
     state_dir: StateOption = None,
     format: Annotated[ExportFormat, typer.Option("--format", "-f", help="For which program.")] = ExportFormat.CSV,

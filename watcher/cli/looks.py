@@ -36,7 +36,7 @@ _PERCENT, _HEALTH = 3, 11
 
 NameArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB]", help="A job's id or suffix: that job whole.", autocompletion=complete_job),
+    typer.Argument(metavar="JOB", help="A job's id or suffix: that job whole.", autocompletion=complete_job),
 ]
 
 

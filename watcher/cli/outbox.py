@@ -57,7 +57,7 @@ def list_rows(
 
 @outbox.command()
 def retry(
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="The key that `outbox list --dead` shows.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="The key that `outbox list --dead` shows.")] = None,
     config: ConfigOption = None,
     state_dir: StateOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Every notification that was given up.")] = False,

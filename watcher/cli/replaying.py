@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
 
 def replay_files(
     files: Annotated[
-        list[Path], typer.Argument(help="Runs: .jsonl[.gz], a Together metrics dump, trainer_state.json.")
+        list[Path],
+        typer.Argument(metavar="FILE", help="Runs: .jsonl[.gz], a Together metrics dump, trainer_state.json."),
     ],
     config: ConfigOption = None,
     plot: Annotated[

@@ -41,7 +41,7 @@ def show(config: ConfigOption = None, format: FormatOption = Format.TABLE) -> in
 
 @routes.command("test")
 def try_labels(
-    labels: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE…", help="The labels of an alert.")],
+    labels: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE", help="The labels of an alert.")],
     config: ConfigOption = None,
     format: FormatOption = Format.TABLE,
     labelled: Annotated[bool, typer.Option("--labels", help="May stand before the labels; changes nothing.")] = False,  # noqa: ARG001

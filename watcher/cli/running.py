@@ -246,7 +246,7 @@ def _print_once(result: dict[str, Any]) -> None:
 
 
 def check(
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE…]", help="More files for --rules.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="More files for --rules.")] = None,
     config: ConfigOption = None,
     rules: Annotated[
         list[Path] | None, typer.Option("--rules", metavar="FILE", help="Only run the rule tests of this file.")

@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def add(
     matchers: Annotated[
         list[str],
-        typer.Argument(metavar="MATCHER…", help="label=glob|glob or label!=glob, all of which must match."),
+        typer.Argument(metavar="MATCHER", help="label=glob|glob or label!=glob, all of which must match."),
     ],
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="For how long: 30m, 2h, 1d.")],
     comment: Annotated[str, typer.Option("--comment", help="Why, for those who wonder.")],

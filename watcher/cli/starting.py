@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from watcher.cli import drawing
 from watcher.cli.common import set_up_logs
 from watcher.clock import SystemClock
 from watcher.domain.alerts import TransitionReason
+from watcher.domain.cancel_policy import CancelMode
 from watcher.domain.messages import Message
 from watcher.domain.verdicts import Severity
 from watcher.notify.receivers import build_receivers
@@ -35,21 +35,13 @@ _PATIENCE = 60.0
 _FAILED, _NOT_SEEN = 1, 3
 
 
-class Mode(StrEnum):
-    """What auto-cancel may do."""
-
-    OFF = "off"
-    OBSERVE = "observe"
-    ENFORCE = "enforce"
-
-
 @dataclass(slots=True)
 class Answers:
     """What was asked. `secrets` are texts that were typed in: name of their file and content."""
 
     key_env: str = DEFAULT_KEY
     url_env: str = ""
-    cancel: Mode = Mode.OFF
+    cancel: CancelMode = CancelMode.OFF
     secrets: dict[str, str] = field(default_factory=dict)
 
     def environ(self, folder: Path) -> dict[str, str]:
@@ -75,7 +67,7 @@ accounts:
 receivers:
 {receivers}
 
-# off; observe: says what it would have done; enforce: cancels.
+# off; observe: says what it would have done; propose: announces it and waits for a veto; enforce: cancels.
 cancel:
   mode: {cancel}
 """
@@ -90,7 +82,7 @@ def init(
     file: Annotated[Path, typer.Option("--file", help="Where to write the configuration.")] = Path("watcher.yaml"),
     key_env: Annotated[str | None, typer.Option(help="The variable that holds the API key.")] = None,
     receiver_url_env: Annotated[str | None, typer.Option(help="The variable that holds an Apprise URL.")] = None,
-    cancel: Annotated[Mode | None, typer.Option(help="Auto-cancel.")] = None,
+    cancel: Annotated[CancelMode | None, typer.Option(help="Auto-cancel.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; replace a file that is there.")] = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Try the key and the receiver.")] = True,
 ) -> int:
@@ -102,7 +94,7 @@ def init(
     if file.exists() and not yes and not typer.confirm(f"{file} exists. Replace it?"):
         typer.echo("nothing was changed")
         return _FAILED
-    given = Answers(_named(key_env or DEFAULT_KEY), _named(receiver_url_env or ""), cancel or Mode.OFF)
+    given = Answers(_named(key_env or DEFAULT_KEY), _named(receiver_url_env or ""), cancel or CancelMode.OFF)
     if not yes:
         _ask(given, key=key_env is None, url=receiver_url_env is None, mode=cancel is None)
     folder = file.absolute().parent / _SECRETS
@@ -124,8 +116,8 @@ def _ask(answers: Answers, *, key: bool, url: bool, mode: bool) -> None:
     if url:
         _ask_url(answers)
     if mode:
-        words = ", ".join(mode.value for mode in Mode)
-        given = typer.prompt(f"3/3 May it cancel jobs that are beyond help ({words})?", default=Mode.OFF.value)
+        words = ", ".join(CancelMode)
+        given = typer.prompt(f"3/3 May it cancel jobs that are beyond help ({words})?", default=CancelMode.OFF.value)
         answers.cancel = _mode(given)
 
 
@@ -159,11 +151,12 @@ def _named(name: str) -> str:
     return name
 
 
-def _mode(word: str) -> Mode:
+def _mode(word: str) -> CancelMode:
     try:
-        return Mode(word.strip().lower())
+        return CancelMode(word.strip().lower())
     except ValueError:
-        raise ConfigError(f"{drawing.sentence(word)!r}: expected off, observe or enforce") from None
+        expected = ", ".join(CancelMode)
+        raise ConfigError(f"{drawing.sentence(word)!r}: expected one of {expected}") from None
 
 
 # --- trying ---
