@@ -271,9 +271,9 @@ class _Flushing:
         return True
 
     def _tell(self, receiver: str, items: Sequence[Item]) -> None:
-        """What began and what ended are told apart, so that a title can say which it is."""
+        """What began and what ended are told apart, so that a title can say which it is; no end before a beginning."""
         found: dict[TransitionReason, list[Item]] = {}
-        for item in items:
+        for item in sorted(items, key=lambda item: item[2] in _ENDS):
             found.setdefault(item[2], []).append(item)
         for reason, of_one in found.items():
             if reason in _ALONE:
