@@ -14,6 +14,7 @@ from watcher.notify.picture import PNG
 from watcher.notify.plugins import PICTURE, load
 from watcher.service.errors import DeliveryError, FailureReason
 
+HOOK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 DRAWN = PNG + b"\x00 the rest of a picture \xff"
 
 
@@ -110,6 +111,7 @@ async def test_discord_gets_the_words_and_then_the_file(discord: HttpReceiver) -
     ("url", "takes"),
     [
         pytest.param(SLACK, False, id="slack's webhook drops files and says nothing"),
+        pytest.param(HOOK, False, id="the same, by the address that Slack gives"),
         pytest.param("slack://xoxb-1234567890-1234567890-abcdefghijklmnop/%23ops", True, id="slack's bot"),
         pytest.param(DISCORD, True, id="discord"),
         pytest.param("json://127.0.0.1/", True, id="json"),
@@ -122,6 +124,10 @@ async def test_discord_gets_the_words_and_then_the_file(discord: HttpReceiver) -
 )
 def test_who_takes_pictures(url: str, *, takes: bool) -> None:
     assert target_for(url).takes_pictures == takes
+
+
+def test_an_address_of_the_service_itself_is_named_by_the_service() -> None:
+    assert target_for(HOOK).scheme == "slack"
 
 
 @pytest.mark.parametrize(

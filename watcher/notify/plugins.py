@@ -71,6 +71,15 @@ def scheme_of(url: str) -> str:
     return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else ""
 
 
+def service_of(plugin: Any, url: str) -> str:  # noqa: ANN401 - a NotifyBase
+    """The kind of service in Apprise's word, also for an address of its own, such as https://hooks.slack.com/…."""
+    scheme = scheme_of(url)
+    if scheme not in {"http", "https"}:
+        return scheme
+    names = plugin.secure_protocol
+    return str(names[0] if isinstance(names, tuple) else names)
+
+
 def plugin_for(url: str) -> Any:  # noqa: ANN401 - a NotifyBase
     """The one plug-in of an address.
 

@@ -69,8 +69,8 @@ class PluginSender:
         Raises:
             ConfigError: the address is none that Apprise knows.
         """
-        self.scheme = plugins.scheme_of(url)
         self._plugin = plugins.plugin_for(url)
+        self.scheme = plugins.service_of(self._plugin, url)
         self._style = plugins.style_of(self._plugin, self.scheme)
 
     @property
