@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection bench-load fuzz soak
+.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection bench-load fuzz soak chaos
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -103,6 +103,10 @@ bench-load: .venv/.dev  ## what thousands of jobs cost: about twenty minutes; LO
 
 soak: .venv/.run  ## thirty simulated days: memory, database, deliveries, schedules
 	$(BIN)/python -m bench.soak --json bench/out/soak.json
+
+# The daemon as a process while everything around it breaks. A seed makes the same things be tried again.
+chaos: .venv/.dev  ## nothing lost, nothing told or cancelled twice, whatever breaks: exit 1 on a broken promise
+	$(BIN)/python -m bench.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) --json bench/out/chaos.json $(SCENARIOS)
 
 bench/fuzz/.venv/.done: requirements.txt bench/requirements-fuzz.txt
 	$(PYTHON) -m venv bench/fuzz/.venv

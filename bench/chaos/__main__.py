@@ -1,0 +1,59 @@
+"""Break everything around the daemon, and see from outside whether it kept its promises.
+
+    python -m bench.chaos [SCENARIO…] [--seed N] [--rounds N] [--json FILE]
+
+Exit code 1 when a promise was broken. The seed makes the same things be tried again; what a process is doing when it is
+hit depends on the machine all the same.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+from bench.chaos.judge import Verdict
+from bench.chaos.rounds import SCENARIOS, one
+
+WIDTH = 2
+"""So many scenarios run beside each other: one for each core of a small machine."""
+
+
+def show(verdict: Verdict) -> None:
+    print(f"{verdict.name} (seed {verdict.seed}): {verdict.seconds:.0f} s, {len(verdict.wrongs)} broken promises")
+    for wrong in verdict.wrongs:
+        print(f"  BROKEN: {wrong}")
+    print(f"  {asdict(verdict) | {'recoveries': len(verdict.recoveries), 'wrongs': len(verdict.wrongs)}}", flush=True)
+    if verdict.recoveries:
+        print(f"  p50 {statistics.median(verdict.recoveries):.1f} max {max(verdict.recoveries):.1f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", help=f"of: {', '.join(SCENARIOS)}; all of them when none is named")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="leave databases and logs here")
+    given = parser.parse_args()
+    print(f"chaos: seed {given.seed}", flush=True)
+    wanted = [name.replace("-", " ") for name in given.scenarios] or list(SCENARIOS)
+    names = [name for _ in range(given.rounds) for name in wanted for _ in range(SCENARIOS[name].times)]
+    with ProcessPoolExecutor(WIDTH, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(one, name, given.seed + number, given.keep) for number, name in enumerate(names)]
+        verdicts = [future.result() for future in running]
+    for verdict in verdicts:
+        show(verdict)
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+    broken = sum(len(verdict.wrongs) for verdict in verdicts)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
