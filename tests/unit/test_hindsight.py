@@ -97,7 +97,7 @@ def test_numbers_after_none_at_all_are_a_loss() -> None:
     assert judged(rows, 20).verdict is Verdict.LOST
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     losses=st.lists(st.one_of(st.none(), st.floats(), st.just(1.0)), max_size=40),
     seen=st.integers(0, 40),

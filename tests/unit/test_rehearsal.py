@@ -233,7 +233,7 @@ def steps_of(run: list[tuple[int, float]]) -> list[tuple[float, float]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(run=RUNS, mode=st.sampled_from(CancelMode), timing=TIMINGS, plan=st.sampled_from([None, 20, 60]))
 def test_promises_of_every_mode(
     run: list[tuple[int, float]], mode: CancelMode, timing: Timing, plan: int | None
@@ -256,7 +256,7 @@ def test_promises_of_every_mode(
             assert (worth.steps_saved or 0) + (worth.steps_lost or 0) <= (plan or cancel.ended)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(run=RUNS, plan=st.sampled_from([None, 20, 60]))
 def test_enforce_without_the_second_sweep_is_the_cancel_of_the_contract(
     run: list[tuple[int, float]], plan: int | None

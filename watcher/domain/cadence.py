@@ -19,6 +19,7 @@ FOLLOW_REFUND = timedelta(hours=25)
 QUIET_PACES = 3
 """A job without a new row for so many of its own paces is asked once from its last checkpoint."""
 _GAPS = 15
+_RECENT, _QUIET, _PACES = timedelta(minutes=2), timedelta(minutes=5), 5
 
 
 @dataclass(slots=True)
@@ -60,6 +61,16 @@ class Pace:
     def usual_gap(self) -> timedelta | None:
         """The median time between the newest rows."""
         return timedelta(microseconds=median(self.gaps_ns) / 1000) if self.gaps_ns else None
+
+
+def recent_for(gap: timedelta | None) -> timedelta:
+    """How old the newest row may be right before a cancel: two minutes and five of the job's own gaps."""
+    return _RECENT + _PACES * (gap or timedelta())
+
+
+def quiet_after(gap: timedelta | None) -> timedelta:
+    """Without a new row for five minutes and five gaps a proposal waits for two fresh sweeps, and people are told."""
+    return _QUIET + _PACES * (gap or timedelta())
 
 
 def from_step(pace: Pace, job: Snapshot, now: datetime) -> int:

@@ -9,16 +9,18 @@ since recordings are independent of each other. Its job runs until its last row;
 """
 
 import math
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from watcher.domain.alerts import Alert
+from watcher.domain.cadence import Pace, quiet_after, recent_for
 from watcher.domain.cancel_policy import NEVER_CANCELS, CancelMode, CancelPolicy, Evidence, Guard, Refusal, refusals
 from watcher.domain.engine import AlertKey, Fold
-from watcher.domain.observations import Row, TrainRow
+from watcher.domain.observations import Row
 from watcher.domain.replay import Recording, plan_of
 
+_NO_TIME = datetime.fromtimestamp(0, tz=UTC)
 _SECOND = 10**9
 _LONGEST = 1e9
 """Seconds between two rows: what is longer, as where steps are no steps, is cut so that sums stay finite."""
@@ -84,14 +86,17 @@ class Rehearsal:
         waits = self._clocked and policy.mode is CancelMode.PROPOSE
         self._window = policy.veto_window.total_seconds() if waits else 0.0
         self._refused: dict[tuple[str, str, Guard], Refused] = {}
-        self._now = 0.0
+        self._now = self._seen_at = 0.0
         self._rows = 0
         self._last: Row | None = None
         self._newest_ns = 0
-        self._step: int | None = None
-        self._unseen_since: float | None = None
+        self._pace = Pace()
+        self._next_sweep = math.inf
         self._open: Proposed | None = None
-        self._deadline: float | None = None
+        self._deadline = math.inf
+        self._late = False
+        """Whether the window of what is open has passed."""
+        self._frozen_at: float | None = None
 
     @property
     def cancelled(self) -> Proposed | None:
@@ -107,20 +112,19 @@ class Rehearsal:
 
     def before(self, fold: Fold, row: Row) -> None:
         """Time passes until this row is there."""
-        self._now, before = self._now + self._wait_for(row), self._now
-        if self._now > before:
-            self._catch_up(fold, self._now)
+        self._now += self._wait_for(row)
+        self._catch_up(fold, self._now)
         self._last, self._rows, self._newest_ns = row, self._rows + 1, max(self._newest_ns, row.at_ns)
 
     def after(self, fold: Fold, row: Row, *, restarted: bool) -> None:
         """The row is news to the next sweep."""
         if restarted:
             fold.confirmations.clear()
-            self._step = None
-        if isinstance(row, TrainRow):
-            self._step = row.step
-        if self._unseen_since is None:
-            self._unseen_since = self._now
+            if self._pace.train_step is not None:
+                self._pace.train_step = min(self._pace.train_step, row.step)
+        self._pace.take(replace(row, at_ns=round((1 + self._now) * _SECOND)), _NO_TIME)
+        if self._next_sweep == math.inf:
+            self._next_sweep = math.ceil(self._now / self._interval) * self._interval
 
     def end(self, fold: Fold) -> None:
         """With a clock, sweeps that come later find that the job is over."""
@@ -143,33 +147,83 @@ class Rehearsal:
     def _catch_up(self, fold: Fold, now: float) -> None:
         """What falls between the last row and this moment. A sweep goes first: what it withdraws is not cancelled."""
         while self.cancelled is None:
-            sweep = math.inf if self._unseen_since is None else self._sweep_after(self._unseen_since)
-            deadline = math.inf if self._deadline is None else self._deadline
-            if min(sweep, deadline) >= now:
+            events = ((self._next_sweep, self._sweep), (self._quiet_at, self._freeze), (self._deadline, self._act))
+            at, event = min(events, key=lambda pair: pair[0])
+            if at >= now:
                 return
-            if sweep <= deadline:
-                self._unseen_since = None
-                self._sweep(fold, sweep)
-            else:
-                self._deadline = None
-                self._look_again(fold)
+            event(fold, at)
 
-    def _sweep_after(self, moment: float) -> float:
-        return math.ceil(moment / self._interval) * self._interval
+    @property
+    def _quiet_at(self) -> float:
+        """The first sweep that finds that no row came for too long."""
+        if self._open is None or self._frozen_at is not None:
+            return math.inf
+        patience = quiet_after(self._pace.usual_gap).total_seconds()
+        return (math.floor((self._seen_at + patience) / self._interval) + 1) * self._interval
 
-    # --- the policy ---
+    # --- what is open ---
 
     def _sweep(self, fold: Fold, now: float) -> None:
+        """A look at rows that are new."""
+        self._next_sweep, self._seen_at = math.inf, now
         fold.confirm()
         if self._open is not None:
-            if self._deadline is None:
-                self._look_again(fold)  # its time had come, but something was not known
-            else:
-                self._tend(fold, self._open)
+            self._tend(fold, self._open, now)
         elif self.policy.mode is not CancelMode.OFF:
             for alert in fold.firing():
                 if self._consider(fold, alert, now):
                     break
+
+    def _tend(self, fold: Fold, proposed: Proposed, now: float) -> None:
+        agreed = self._ask(fold, proposed)
+        if self._open is None:
+            return
+        if fold.doubt(proposed.rule):
+            self._freeze(fold, now)
+        elif agreed:
+            self._take_up(fold, proposed, now)
+
+    def _freeze(self, fold: Fold, now: float) -> None:
+        """What is not known now must be seen again in two fresh sweeps."""
+        if self._open is not None:
+            fold.confirmations.pop((self._open.rule, self._open.kind), None)
+        self._frozen_at = now if self._frozen_at is None else self._frozen_at
+
+    def _take_up(self, fold: Fold, proposed: Proposed, now: float) -> None:
+        """Who waited for longer than a window gets a full one; else it goes on, and may be over by now."""
+        waited, self._frozen_at = now - (now if self._frozen_at is None else self._frozen_at), None
+        if waited > self._window:
+            self._deadline, self._late = now + self._window, False
+        elif self._late:
+            self._close(fold, proposed, Outcome.CANCELLED)
+
+    def _act(self, fold: Fold, now: float) -> None:
+        """The window is over: what was seen last must be young, and agree once more. If not, sweeps go on with it."""
+        self._deadline, self._late = math.inf, True
+        if self._open is None or self._frozen_at is not None:
+            return
+        if self._next_sweep < math.inf:
+            self._seen_at = now
+        fresh = now - self._seen_at <= recent_for(self._pace.usual_gap).total_seconds()
+        if self._ask(fold, self._open, fresh=fresh):
+            self._close(fold, self._open, Outcome.CANCELLED)
+
+    def _ask(self, fold: Fold, proposed: Proposed, *, fresh: bool = True) -> bool:
+        """Whether every guard agrees still. Withdraws what one refuses for good; what is refused only for now waits."""
+        alert = fold.alerts[proposed.rule, proposed.kind]
+        no = self._guards(fold, alert, self.policy.mode, fresh=fresh)
+        if alert.id != proposed.alert_id:
+            no = (Refusal(Guard.FINDING, "another episode has begun since"),)
+        lasting = [refusal.reason for refusal in no if not refusal.guard.passing]
+        if lasting:
+            self._close(fold, proposed, Outcome.WITHDRAWN, "; ".join(lasting))
+        return not no
+
+    def _close(self, fold: Fold, proposed: Proposed, outcome: Outcome, detail: str = "") -> None:
+        proposed.outcome, proposed.ended, proposed.rows, proposed.detail = outcome, self._at(fold), self._rows, detail
+        self._open, self._deadline, self._late, self._frozen_at = None, math.inf, False, None
+
+    # --- what is new ---
 
     def _consider(self, fold: Fold, alert: Alert, now: float) -> bool:
         """Whether something was proposed: one at a time."""
@@ -202,25 +256,9 @@ class Rehearsal:
         else:
             self._close(fold, proposed, Outcome.CANCELLED)
 
-    def _tend(self, fold: Fold, proposed: Proposed) -> tuple[Refusal, ...]:
-        """Withdraw what guards refuse for good; what they refuse only for now waits."""
-        alert = fold.alerts[proposed.rule, proposed.kind]
-        if alert.id != proposed.alert_id:
-            no: tuple[Refusal, ...] = (Refusal(Guard.FINDING, "another episode has begun since"),)
-        else:
-            no = self._guards(fold, alert, self.policy.mode)
-        lasting = [refusal.reason for refusal in no if not refusal.guard.passing]
-        if lasting:
-            self._close(fold, proposed, Outcome.WITHDRAWN, "; ".join(lasting))
-        return no
-
-    def _look_again(self, fold: Fold) -> None:
-        """The window is over: all that is left is to agree once more."""
-        proposed = self._open
-        if proposed is not None and not self._tend(fold, proposed):
-            self._close(fold, proposed, Outcome.CANCELLED)
-
-    def _guards(self, fold: Fold, alert: Alert, proposed: CancelMode | None) -> tuple[Refusal, ...]:
+    def _guards(
+        self, fold: Fold, alert: Alert, proposed: CancelMode | None, *, fresh: bool = True
+    ) -> tuple[Refusal, ...]:
         key: AlertKey = (alert.rule, alert.kind)
         return refusals(
             self.policy,
@@ -228,19 +266,15 @@ class Rehearsal:
                 finding=fold.finding(key),
                 unknown=fold.unknown(alert.rule),
                 confirmations=fold.confirmations.get(key, 0),
-                fresh=True,
+                fresh=fresh,
                 snapshot=self._plan,
-                step=self._step,
+                step=self._pace.train_step,
                 vetoed=False,
                 cancels_last_hour=0,
                 kill_switch=False,
                 proposed=proposed,
             ),
         )
-
-    def _close(self, fold: Fold, proposed: Proposed, outcome: Outcome, detail: str = "") -> None:
-        proposed.outcome, proposed.ended, proposed.rows, proposed.detail = outcome, self._at(fold), self._rows, detail
-        self._open = self._deadline = None
 
     def _refuse(self, alert: Alert, no: Refusal, fold: Fold) -> None:
         key, step = (alert.rule, alert.kind, no.guard), self._at(fold)
@@ -253,4 +287,5 @@ class Rehearsal:
 
     def _at(self, fold: Fold) -> int:
         """The last step seen, of training where there was any."""
-        return self._step if self._step is not None else fold.last_step or 0
+        step = self._pace.train_step
+        return step if step is not None else fold.last_step or 0

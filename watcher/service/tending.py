@@ -10,6 +10,7 @@ import structlog
 
 from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.announcing import announcement, waiting
+from watcher.domain.cadence import quiet_after, recent_for
 from watcher.domain.cancel_policy import CancelMode
 from watcher.domain.phrasing import span
 from watcher.service.records import Proposal
@@ -18,16 +19,11 @@ from watcher.service.windows import STEPPED
 
 log = structlog.get_logger(__name__)
 
-RECENT, PACES = timedelta(minutes=2), 5
-"""Right before a POST the newest row may be so old: two minutes and five of the job's own paces."""
-QUIET = timedelta(minutes=5)
-"""Without a new row for so long, and five paces, a proposal waits for two fresh sweeps, and people are told."""
-
 
 def is_recent(visit: Visit) -> bool:
     """Whether the newest row is no older than the job's own pace explains."""
     age = _age(visit)
-    return age is not None and age <= RECENT + PACES * _gap(visit)
+    return age is not None and age <= recent_for(visit.book.state.pace.usual_gap)
 
 
 def why_lost(visit: Visit, rule: str) -> str:
@@ -41,7 +37,7 @@ def why_lost(visit: Visit, rule: str) -> str:
     doubt = visit.book.fold.doubt(rule)
     if doubt:
         return f"the rule can't tell ({doubt})"
-    patience = QUIET + PACES * _gap(visit)
+    patience = quiet_after(visit.book.state.pace.usual_gap)
     unseen = visit.now - (visit.book.seen_at or visit.now)
     if visit.blind and unseen > patience:
         return f"the API can't be read ({visit.blind}) for {span(unseen)}"
@@ -102,7 +98,3 @@ def take_up(visit: Visit, proposal: Proposal, alert: Alert, window: timedelta) -
 def _age(visit: Visit) -> timedelta | None:
     newest = visit.book.state.pace.new_row_at
     return None if newest is None else max(timedelta(), visit.now - newest)
-
-
-def _gap(visit: Visit) -> timedelta:
-    return visit.book.state.pace.usual_gap or timedelta()
