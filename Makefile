@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell docs licences audit sbom lock clean bench bench-detection bench-load fuzz soak chaos
+.PHONY: demo test check fmt lint types imports spell docs licences audit sbom manifests lock clean bench bench-detection bench-load fuzz soak chaos
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -66,6 +66,18 @@ tools/.venv/.done: tools/requirements-audit.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@ .venv/.run
 
+MANIFESTS := tools/.venv-deploy/bin
+
+manifests: tools/.venv-deploy/.done  ## the Dockerfile, the Compose example and the Kubernetes manifests, by linter and schemas
+	$(MANIFESTS)/hadolint deploy/docker/Dockerfile
+	$(MANIFESTS)/check-jsonschema --builtin-schema vendor.compose-spec deploy/docker/compose.example.yaml
+	$(MANIFESTS)/kubernetes-validate --strict deploy/kubernetes/*.yaml
+
+tools/.venv-deploy/.done: tools/requirements-deploy.txt
+	$(PYTHON) -m venv tools/.venv-deploy
+	tools/.venv-deploy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
 bench: .venv/.run  ## what the rules cost: microseconds a row, bytes of state a job
 	$(BIN)/python -m bench.cost $(CURVES)
 
@@ -120,4 +132,4 @@ lock:  ## refresh the lock files (needs uv; they hold names and hashes, no index
 	$(UV_LOCK) --upgrade pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 clean:
-	rm -rf .venv tools/.venv bench/.venv bench/fuzz/.venv demo-out dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv tools/.venv tools/.venv-deploy bench/.venv bench/fuzz/.venv demo-out dist .mypy_cache .ruff_cache .pytest_cache

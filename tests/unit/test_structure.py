@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from watcher.domain.rules import RULES
 
@@ -139,10 +138,3 @@ def test_the_changelog_keeps_what_is_not_released_on_top() -> None:
     headings = list(sections_of(ROOT / "CHANGELOG.md"))
 
     assert headings[0] == "[Unreleased]"
-
-
-def test_the_compose_example_is_yaml_and_keeps_secrets_in_files() -> None:
-    compose = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.example.yaml").read_text())
-
-    assert "together_api_key" in compose["services"]["watcher"]["secrets"]
-    assert set(compose["services"]["watcher"]["secrets"]) <= set(compose["secrets"])
