@@ -1,13 +1,20 @@
 """The official SDK against the simulator over loopback: a client that we did not write understands it."""
 
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 from together import APIStatusError, AsyncTogether, NotFoundError, Together
+from together.lib.cli import app as cli
 
 from tests.simulated import KEY, NsClock, running_simulator
+from watcher.domain.checkpoints import Place
+from watcher.domain.continuing import continuation
+from watcher.providers.together import mapping
 
 
 @pytest.fixture
@@ -83,6 +90,34 @@ def test_a_job_is_made_through_the_sdk(sdk: Together) -> None:
 
     assert made.id in _ids(sdk).values()
     assert _ids(sdk)["mine"] == made.id
+
+
+def test_the_command_that_goes_on_from_a_checkpoint_is_taken_by_the_official_cli_and_makes_a_job(
+    sdk: Together, clock: NsClock
+) -> None:
+    """Parsed by the CLI's own `create`, whose arguments are those of the SDK."""
+    old = _ids(sdk)["healthy-a"]
+    clock.advance(120)
+    told = _raw(sdk.fine_tuning.retrieve(old))
+    job = mapping.detail(told | {"status": "cancelled"}, old, datetime.now(UTC))
+    assert job is not None
+    command = shlex.split(continuation(replace(job.snapshot, suffix="bot v4 =x"), Place(111, 1.8)).command)
+    _, bound, _ = cli.parse_args(command[1:], exit_on_error=False, print_error=False)
+    made = sdk.fine_tuning.create(**bound.arguments)
+
+    found = _raw(sdk.fine_tuning.retrieve(made.id))
+    assert command[0] == "together"
+    assert (found["from_checkpoint"], found["model"]) == (f"{old}:111", told["model"])
+    assert found["learning_rate"] == pytest.approx(told["learning_rate"] / 2, rel=1e-3)
+    assert _ids(sdk)["bot v4 =x"] == made.id
+
+
+def test_a_checkpoint_that_is_not_there_makes_no_job(sdk: Together, clock: NsClock) -> None:
+    old = _ids(sdk)["healthy-a"]
+    clock.advance(1.2)
+    for checkpoint in (f"{old}:5", old, "ft-nobody:37", "nobody"):
+        with pytest.raises(APIStatusError):
+            sdk.fine_tuning.create(training_file="healthy-a", from_checkpoint=checkpoint)
 
 
 async def test_the_async_sdk_sees_the_same(url: str, clock: NsClock) -> None:

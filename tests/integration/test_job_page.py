@@ -25,7 +25,8 @@ from watcher.domain import codec
 from watcher.domain.alerts import TransitionReason
 from watcher.domain.facts import JobFacts
 from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, Status, TrainRow
-from watcher.service.jobpage import checkpoint_view, page_view
+from watcher.service.checkpointview import checkpoint_view
+from watcher.service.jobpage import page_view
 from watcher.service.records import Checkpoint, JobKey, JobRecord
 from watcher.store.sqlite import SqliteStore, open_store
 

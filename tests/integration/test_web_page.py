@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.samples import HOSTILE_TEXT
-from tests.stored import NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
+from tests.stored import JOB, NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
 from tests.website import DeafStore, Site, a_training_job, open_site
 from watcher.domain.alerts import Alert, AlertState, Subject
-from watcher.domain.observations import Status
+from watcher.domain.observations import EvalRow, Event, Observation, Status
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
 from watcher.service.records import JobKey, JobRecord
@@ -222,6 +222,23 @@ async def test_the_page_of_a_job_has_facts_alerts_with_evidence_and_proposals(si
         "auto-cancel never: vetoed",
     ):
         assert part in text
+
+
+async def test_the_page_of_a_job_says_which_checkpoint_to_go_on_from(site: Site) -> None:
+    snapshot = a_snapshot(total_steps=160, training_file="file-1", learning_rate=2e-5)
+    await site.save(a_job(snapshot=snapshot))
+    seen: list[Observation] = [
+        EvalRow(20, 1, 0.7),
+        EvalRow(30, 2, 0.5),
+        Event(type="checkpoint_save", at=at(-3), step=20),
+    ]
+    await site.store.write(lambda tx: tx.append(JOB, 1, seen))
+
+    text = (await page_of(site, "/jobs/ft-1")).text
+
+    assert "best saved: step 20 (eval loss 0.7), from_checkpoint ft-1:20" in text
+    assert "better, but not saved: step 30 (eval loss 0.5)" in text
+    assert "create --training-file=file-1 --from-checkpoint=ft-1:20 --learning-rate=1e-05" in text
 
 
 async def test_a_quiet_job_says_that_there_was_no_alert(site: Site) -> None:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.domain import codec
 from watcher.domain.checkpoints import (
     Attempt,
+    Basis,
     Choice,
     Measure,
     Place,
@@ -69,12 +70,12 @@ FALLING = train(*[2.0 - 0.01 * i for i in range(100)])
             [], evals((10, 0.9), (20, 0.7)), Curve(), (EVAL, None, Place(20, 0.7)), id="nothing saved, and evaluated"
         ),
         pytest.param(
-            saves(25), evals((20, 0.7), (30, 0.9)), Curve(), (EVAL, Place(25, 0.9, between=True), Place(20, 0.7)),
+            saves(25), evals((20, 0.7), (30, 0.9)), Curve(), (EVAL, Place(25, 0.9, basis=Basis.AROUND), Place(20, 0.7)),
             id="between two: the worse of them",
         ),
         pytest.param(
             saves(25, 30), evals((20, 0.7), (30, 9.0), (40, 9.5)), Curve(),
-            (EVAL, Place(25, 9.0, between=True), Place(20, 0.7)), id="it broke between: not taken for good",
+            (EVAL, Place(25, 9.0, basis=Basis.AROUND), Place(20, 0.7)), id="it broke between: not taken for good",
         ),
         pytest.param(
             saves(20, 40), evals((20, None), (40, 0.8)), Curve(), (EVAL, Place(40, 0.8), None),
@@ -84,8 +85,20 @@ FALLING = train(*[2.0 - 0.01 * i for i in range(100)])
             saves(25), evals((20, 0.7), (30, None)), Curve(), (None, None, None), id="the one after it is no number"
         ),
         pytest.param(
-            saves(20, 45), evals((20, 0.7), (40, 0.6)), FALLING, (EVAL, Place(20, 0.7), Place(40, 0.6)),
-            id="one after the last evaluation is not valued, and measures do not mix",
+            saves(20, 45), evals((20, 0.7), (40, 0.6)), FALLING, (EVAL, Place(45, 0.6, basis=Basis.BEFORE), None),
+            id="after the last evaluation, still falling",
+        ),
+        pytest.param(
+            saves(20, 61), evals((20, 0.7), (40, 0.6)), FALLING, (EVAL, Place(20, 0.7), Place(40, 0.6)),
+            id="after the last evaluation, and another was due",
+        ),
+        pytest.param(
+            saves(20, 45), evals((20, 0.7), (40, 0.6)), train(*[1.0, 1.01] * 20, *[3.0] * 10),
+            (EVAL, Place(20, 0.7), Place(40, 0.6)), id="after the last evaluation, risen since",
+        ),
+        pytest.param(
+            saves(20, 45), evals((20, 0.7), (40, 0.6)), train(*[1.0] * 42, NAN, *[1.0] * 10),
+            (EVAL, Place(20, 0.7), Place(40, 0.6)), id="after the last evaluation, no number since",
         ),
     ],
 )  # fmt: skip
@@ -298,7 +311,7 @@ def test_it_takes_over_what_the_api_tells_of_the_job() -> None:
         batch_size=32,
         lr_scheduler="cosine",
         warmup_ratio=0.05,
-        max_grad_norm=1.0,
+        max_grad_norm=0.3,
         suffix="bot v3",
         method="sft",
     )
@@ -307,14 +320,13 @@ def test_it_takes_over_what_the_api_tells_of_the_job() -> None:
         "--training-file": "file-1",
         "--from-checkpoint": "ft-1:600",
         "--learning-rate": "1e-05",
-        "--n-epochs": "1",
         "--n-checkpoints": "4",
         "--validation-file": "file-2",
         "--n-evals": "10",
         "--batch-size": "32",
         "--lr-scheduler-type": "cosine",
         "--warmup-ratio": "0.05",
-        "--max-grad-norm": "1",
+        "--max-grad-norm": "0.3",
         "--suffix": "bot v3",
     }
 
@@ -322,9 +334,10 @@ def test_it_takes_over_what_the_api_tells_of_the_job() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "value"),
     [
-        pytest.param({"n_epochs": 3, "total_steps": 700}, "--n-epochs", "1", id="less than an epoch is left"),
+        pytest.param({"n_epochs": 3, "total_steps": 700}, "--n-epochs", None, id="less than an epoch is left"),
         pytest.param({"n_epochs": 3, "total_steps": 1000}, "--n-epochs", "2", id="more than one is left"),
-        pytest.param({"n_epochs": 3, "total_steps": 600}, "--n-epochs", "1", id="nothing is left"),
+        pytest.param({"n_epochs": 3, "total_steps": 600}, "--n-epochs", None, id="nothing is left"),
+        pytest.param({"max_grad_norm": 1.0}, "--max-grad-norm", None, id="what it takes by itself"),
         pytest.param({"n_epochs": 3}, "--n-epochs", "3", id="the plan is not known"),
         pytest.param({"n_evals": 10}, "--n-evals", None, id="no file to evaluate on"),
         pytest.param({"validation_file": "file-2"}, "--validation-file", None, id="no evaluations"),
@@ -332,7 +345,10 @@ def test_it_takes_over_what_the_api_tells_of_the_job() -> None:
         pytest.param({"warmup_ratio": NAN}, "--warmup-ratio", None, id="no number"),
         pytest.param({"method": "dpo"}, "--training-method", "dpo", id="dpo"),
         pytest.param({"suffix": "a\x1b[2Jb"}, "--suffix", None, id="a suffix that moves the cursor"),
-        pytest.param({"suffix": "--lora"}, "--suffix", "--lora", id="a suffix that looks like a flag"),
+        pytest.param({"suffix": "--lora"}, "--suffix", None, id="a suffix that looks like a flag"),
+        pytest.param({"suffix": "$(reboot)"}, "--suffix", None, id="a suffix that is a command"),
+        pytest.param({"suffix": "https://evil.example"}, "--suffix", None, id="a suffix that is a link"),
+        pytest.param({"suffix": "bot v3 = best"}, "--suffix", "bot v3 = best", id="a suffix with spaces"),
     ],
 )
 def test_what_it_can_not_take_over_is_left_out(changes: dict[str, Any], name: str, value: str | None) -> None:
@@ -356,12 +372,18 @@ def test_without_what_it_needs_there_is_no_command(changes: dict[str, Any], miss
     assert (found.command, found.missing) == ("", (missing,))
 
 
-@given(st.text(), st.text(), st.text())
+TEXT = st.one_of(st.text(), st.from_regex(r"[\w .:/+=-]{1,30}", fullmatch=True))
+
+
+@settings(max_examples=50)
+@given(TEXT, TEXT, TEXT)
 def test_text_of_the_api_stays_one_word_of_the_command(training: str, validation: str, suffix: str) -> None:
     job = replace(JOB, training_file=training, validation_file=validation, n_evals=4, suffix=suffix)
     command = continuation(job, HERE).command
 
+    assert command.isascii()
     assert command.isprintable()
+    assert not set("`$@<>|&;!*\\") & set(command)
     words = shlex.split(command)
     assert all(word.startswith("--") and "=" in word for word in words[3:])
     given_back = dict(word.split("=", 1) for word in words[3:])
@@ -378,7 +400,7 @@ CHOICE = Choice(measure=EVAL, saved=HERE, unsaved=Place(700, 1.18), newest=800)
 
 
 def test_words() -> None:
-    between = Choice(measure=EVAL, saved=Place(600, 1.21, between=True))
+    between = Choice(measure=EVAL, saved=Place(600, 1.21, basis=Basis.AROUND))
 
     assert best(CHOICE, "ft-1") == "step 600 (eval loss 1.21), from_checkpoint ft-1:600"
     assert best(between, "ft-1") == (

@@ -120,7 +120,9 @@ foreign = st.text(st.characters(), max_size=80) | st.sampled_from(["<b>", "@here
 
 
 def message_of(text_: str) -> Message:
-    return replace(DIVERGENCE, title=text_, what=text_, facts=((text_, text_),), action=text_, sparkline=text_)
+    return replace(
+        DIVERGENCE, title=text_, what=text_, facts=((text_, text_),), action=text_, command=text_, sparkline=text_
+    )
 
 
 def item_of(text_: str) -> Item:
@@ -133,7 +135,7 @@ def test_foreign_text_adds_no_tag_and_no_control_character(hostile: str) -> None
     message = replace(message_of(hostile), items=(item_of(hostile), replace(item_of("x"), severity=Severity.CRITICAL)))
     parser.feed(html.render(message, picture="curve.png"))
 
-    assert parser.tags <= {"div", "p", "b", "table", "tr", "td", "span", "a", "br", "img"}
+    assert parser.tags <= {"div", "p", "b", "table", "tr", "td", "span", "a", "br", "img", "code"}
     assert parser.seen.rstrip().endswith(f"id: {DIVERGENCE.key}")
 
 
@@ -155,7 +157,7 @@ def test_foreign_text_keeps_one_line_each_and_encodes(hostile: str) -> None:
     for body in (text.render(message), markdown.render(message), html.render(message)):
         body.encode()
         assert not {"\x1b", "\x07", "\r", "\u202e", "\u2028"} & set(body)
-    assert len(text.render(message).splitlines()) <= 6
+    assert len(text.render(message).splitlines()) <= 8
     assert len(title(message)) <= TITLE_LIMIT
     assert "\n" not in title(message)
 

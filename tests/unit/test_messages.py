@@ -230,12 +230,32 @@ def test_what_never_cancels_does_not_warn_of_a_cancel() -> None:
 def test_the_end_of_a_job_that_was_cut_short_has_the_command_that_goes_on() -> None:
     go_on = "together fine-tuning create --training-file=file-1 --from-checkpoint=ft-1:80 --learning-rate=1e-05"
     ended = replace(FACTS, running=False, go_on=go_on)
-    shown = {
-        status: dict(compose(first(DIVERGED), replace(ended, status=status), KEY).facts).get("to go on from there")
+    messages = {
+        status: compose(first(DIVERGED), replace(ended, status=status), KEY)
         for status in ("cancelled", "error", "completed", "user_error")
     }
 
-    assert shown == {"cancelled": go_on, "error": go_on, "completed": None, "user_error": None}
+    assert {status: message.command for status, message in messages.items()} == {
+        "cancelled": go_on, "error": go_on, "completed": "", "user_error": "",
+    }  # fmt: skip
+    for render in RENDERERS.values():
+        assert go_on in render(messages["cancelled"])
+
+
+@pytest.mark.parametrize("command", ["together `reboot`", "a <@U123>", "a\nb", "a" * 801])
+def test_a_command_that_can_not_be_shown_as_it_is_is_not_shown(command: str) -> None:
+    message = replace(compose(first(DIVERGED), FACTS, KEY), command=command)
+
+    assert not any("To go on from" in render(message) for render in RENDERERS.values())
+
+
+def test_where_there_is_no_room_the_command_is_left_out_and_not_cut() -> None:
+    go_on = f"together fine-tuning create --training-file={'f' * 90}"
+    message = replace(compose(first(DIVERGED), FACTS, KEY), command=go_on)
+    for render in RENDERERS.values():
+        for limit in range(200, 3000, 150):
+            shown = render(message, limit=limit)
+            assert ("together fine" in shown) == (go_on in shown)
 
 
 def test_a_deleted_job_has_nothing_to_go_on_from() -> None:

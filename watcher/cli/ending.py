@@ -24,13 +24,14 @@ from watcher.cli.common import (
 from watcher.cli.naming import ExactArgument, exact
 from watcher.clock import SystemClock
 from watcher.domain import money, moneywords
+from watcher.domain.continuing import lost
 from watcher.domain.phrasing import steps
 from watcher.handlers import person_of
-from watcher.service.book import meter_of
+from watcher.service.book import BookState, meter_of, unpacked
+from watcher.service.checkpointview import saved_rows
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
 from watcher.service.manual import known_answer
 from watcher.service.records import Checkpoint, JobDetail, JobRecord
-from watcher.service.shown import shown_of
 from watcher.service.status import Json, job_view
 from watcher.settings import Account, Settings
 
@@ -173,16 +174,24 @@ def _what(view: Json) -> list[str]:
 
 
 def _meaning(record: JobRecord) -> list[str]:
-    shown = shown_of(record)
-    meter, saved = meter_of(record, shown), shown.checkpoint_step
+    state = unpacked(record)
+    meter = meter_of(record, state)
     told = dict(moneywords.rows(meter, cancels=True))
-    checkpoint = f"the last saved one, {record.key.job_id}:{saved}" if saved else "but none is saved yet"
     return [
         f"price {money.price_as_given(meter.price_nano)}",
         *(f"{label}: {told[label]}" for label in ("spent so far", "if cancelled") if label in told),
         "Completed steps stay billed. A cancelled job can't be resumed.",
-        f"A new one can only start from a checkpoint (from_checkpoint): {checkpoint}.",
+        f"A new one can only start from a checkpoint: {_left_of(record, state)}.",
     ]
+
+
+def _left_of(record: JobRecord, state: BookState) -> str:
+    """What is saved of the job, and what is lost with a cancel."""
+    found = saved_rows(record, state)
+    if found:
+        return "; ".join(f"{label} {value}" for label, value in found if value)
+    loses = lost(state.train_step)
+    return f"none is saved yet{f', so {loses}' if loses else ''}"
 
 
 def _destroyed(record: JobRecord, detail: JobDetail, saved: tuple[Checkpoint, ...]) -> list[str]:

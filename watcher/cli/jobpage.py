@@ -30,7 +30,7 @@ def page(job: Json) -> list[RenderableType]:
         "alerts": tables.alert_table(job["alerts"], None) if job["alerts"] else None,
         "cancel": _cancel(job),
         "early stopping": _early_stopping(job["early_stopping"]),
-        f"checkpoints (all: watcher checkpoints {job['id']})": checkpoint_table(job["checkpoints"]),
+        f"checkpoints (all: watcher checkpoints {job['id']})": checkpoint_section(job["checkpoints"], job["going_on"]),
         f"newest events (all: watcher events {job['id']})": event_table(job["events"]),
     }
     for title, section in sections.items():
@@ -148,8 +148,24 @@ def _cancel(job: Json) -> RenderableType | None:
     return lines if lines.row_count else None
 
 
-def checkpoint_table(found: list[Json]) -> RenderableType | None:
-    """Checkpoints as they come, with the words that other tools take."""
+def checkpoint_section(found: list[Json], going_on: Json) -> RenderableType | None:
+    """Checkpoints as they come, with the words that other tools take, and what to go on from."""
+    parts: list[RenderableType] = []
+    if found:
+        parts += [_checkpoint_table(found), "", *(_copied(c["download"]) for c in found)]
+    if going_on["lines"]:
+        parts += [*([""] if parts else []), *(Text(drawing.sentence(line)) for line in going_on["lines"])]
+    if going_on["command"]:
+        parts += ["", "to go on from the best saved one with a lower learning rate:", _copied(going_on["command"])]
+    return Group(*parts) if parts else None
+
+
+def _copied(command: str) -> Text:
+    """On a line of its own, never broken, so that it can be copied as it is."""
+    return Text(drawing.sentence(command), no_wrap=True, overflow="ignore")
+
+
+def _checkpoint_table(found: list[Json]) -> Table:
     table = tables.plain()
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("type", no_wrap=True)
@@ -162,9 +178,7 @@ def checkpoint_table(found: list[Json]) -> RenderableType | None:
             tables.moment(checkpoint["created_at"]),
             Text(drawing.sentence(checkpoint["from_checkpoint"])),
         )
-    # On lines of their own, never broken, so that they can be copied as they are.
-    commands = [Text(drawing.sentence(c["download"]), no_wrap=True, overflow="ignore") for c in found]
-    return Group(table, "", *commands) if found else None
+    return table
 
 
 def event_table(found: list[Json]) -> Table | None:

@@ -22,16 +22,10 @@ from watcher.cli.common import (
 from watcher.cli.naming import JobArgument, one
 from watcher.clock import SystemClock
 from watcher.domain import codec
-from watcher.domain.observations import Row, TrainRow
+from watcher.domain.observations import Event, Row, TrainRow
+from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.errors import ProviderError
-from watcher.service.jobpage import (
-    checkpoint_view,
-    event_view,
-    events_of,
-    metrics_view,
-    rows_of,
-    stored_checkpoints,
-)
+from watcher.service.jobpage import event_view, events_of, metrics_view, rows_of
 from watcher.service.ports import Reads
 from watcher.service.records import Checkpoint, JobRecord
 from watcher.settings import Account
@@ -100,23 +94,27 @@ def checkpoints(
     state_dir: StateOption = None,
     format: ListFormatOption = ListFormat.TABLE,
 ) -> int:
-    """Show a job's checkpoints, newest first, with what `from_checkpoint` takes and the download command.
+    """Show a job's checkpoints, newest first, the best of them, and the command that goes on from it.
 
     They are asked of the API where the account's key is at hand; else those that the event log told of are shown, and
-    stderr says so. JSON is one document, {"id", "account", "source": "api" or "events", "checkpoints": […]}.
+    stderr says so. They are compared by their evaluations, else by the smoothed train loss. JSON is one document,
+    {"id", "account", "source": "api" or "events", "checkpoints": […], "going_on": {…}}.
     """
     with reading(config, state_dir) as store:
-        record, stored = store.read_now(lambda reads: _checkpoints(reads, job))
+        record, log, rows = store.read_now(lambda reads: _whole(reads, job))
     live = _live_checkpoints(next((a for a in accounts_of(config) if a.name == record.key.account), None), record)
-    found = [checkpoint_view(c, record.key.job_id) for c in (stored if live is None else live)]
+    known = stored_checkpoints(record, log, rows) if live is None else live
+    found = [checkpoint_view(c, record.key.job_id) for c in known]
+    going_on = going_on_view(record, known, rows, unplaced=unplaced_in(log) if live is None else 0)
     if format is ListFormat.JSON:
-        print_json(_document(record, source="events" if live is None else "api", checkpoints=found))
+        source = "events" if live is None else "api"
+        print_json(_document(record, source=source, checkpoints=found, going_on=going_on))
     elif format is ListFormat.CSV:
         sheets.print_csv(
             _CHECKPOINTS, ([sheets.cell(checkpoint[name]) for name in _CHECKPOINTS] for checkpoint in found)
         )
     else:
-        _put(jobpage.checkpoint_table(found), "no checkpoints yet")
+        _put(jobpage.checkpoint_section(found, going_on), "no checkpoints yet")
     return 0
 
 
@@ -133,10 +131,10 @@ def _rows(reads: Reads, job: str) -> tuple[JobRecord, list[Row]]:
     return record, rows_of(o for _, o in reads.observations(record.key))
 
 
-def _checkpoints(reads: Reads, job: str) -> tuple[JobRecord, Sequence[Checkpoint]]:
+def _whole(reads: Reads, job: str) -> tuple[JobRecord, list[Event], list[Row]]:
     record = one(reads, job)
     seen = [o for _, o in reads.observations(record.key)]
-    return record, stored_checkpoints(record, events_of(seen), rows_of(seen))
+    return record, events_of(seen), rows_of(seen)
 
 
 def _live_checkpoints(account: Account | None, record: JobRecord) -> Sequence[Checkpoint] | None:

@@ -1,13 +1,14 @@
 """Which saved checkpoint to go on from, and which better step was never saved.
 
 Saved steps are joined with evaluations by step. A checkpoint without an evaluation of its own is worth the worse of the
-two around it; before the first and after the last one nothing is known of it. Where no checkpoint can be valued so, the
+two around it; after the last one as much as that, while the next is not overdue and the train loss has not risen since;
+before the first nothing is known of it. Where no checkpoint can be valued so, the
 smoothed train loss decides for all of them: the two are never compared with each other. What is not finite is never
 the best, and a checkpoint of an attempt that is over is not ranked: the present one may have written over it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -52,14 +53,22 @@ class Attempt:
         return saved.step >= self.step and 0 < saved.at_ns < self.at_ns
 
 
+class Basis(StrEnum):
+    """Whose loss that of a place is."""
+
+    OWN = "own"
+    AROUND = "around"
+    BEFORE = "before"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A step and its loss, a finite number. `between`: it has no evaluation of its own."""
+    """A step and its loss, a finite number: its own, the worse of the evaluations around it, or that before it."""
 
     step: int
     loss: float
-    between: bool = False
     final: bool = False
+    basis: Basis = Basis.OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +183,7 @@ def _valued(
     """The checkpoints whose worth is known, by the measure that knows any. Nothing but evaluations where none is."""
     if not checkpoints:
         return (Measure.EVAL if lowest(evaluations) else Measure.TRAIN), []
-    by_eval = [place for c in checkpoints if (place := _by_eval(c, evaluations)) is not None]
+    by_eval = [place for c in checkpoints if (place := _by_eval(c, evaluations, curve)) is not None]
     if by_eval:
         return Measure.EVAL, by_eval
     broken = {e.step for e in evaluations if e.loss is None}
@@ -182,20 +191,30 @@ def _valued(
     return Measure.TRAIN, [Place(c.step, level, final=c.final) for c, level in levels if level is not None]
 
 
-def _by_eval(checkpoint: Saved, evaluations: Sequence[Evaluation]) -> Place | None:
+def _by_eval(checkpoint: Saved, evaluations: Sequence[Evaluation], curve: Curve) -> Place | None:
     before = after = None
     for evaluation in evaluations:
-        if evaluation.step == checkpoint.step:
-            loss = evaluation.loss
-            return None if loss is None else Place(checkpoint.step, loss, final=checkpoint.final)
-        if evaluation.step < checkpoint.step:
-            before = evaluation.loss
-        else:
-            after = evaluation.loss
+        if evaluation.step > checkpoint.step:
+            after = evaluation
             break
-    if before is None or after is None:
+        before = evaluation
+    if before is None or before.loss is None:
         return None
-    return Place(checkpoint.step, max(before, after), between=True, final=checkpoint.final)
+    place = Place(checkpoint.step, before.loss, final=checkpoint.final)
+    if before.step == checkpoint.step:
+        return place
+    if after is None:
+        return replace(place, basis=Basis.BEFORE) if _goes_on(before, checkpoint.step, evaluations, curve) else None
+    return None if after.loss is None else replace(place, loss=max(before.loss, after.loss), basis=Basis.AROUND)
+
+
+def _goes_on(last: Evaluation, step: int, evaluations: Sequence[Evaluation], curve: Curve) -> bool:
+    """Whether the last evaluation speaks for a step after it: not overdue, and the train loss has not risen since."""
+    spacing = last.step - evaluations[-2].step if len(evaluations) > 1 else last.step
+    then, now = _level(curve, last.step), _level(curve, step)
+    if then is None or now is None or step - last.step > spacing:
+        return False
+    return now - then <= _CLEAR * _usual_difference(curve)
 
 
 def _unsaved_by_eval(evaluations: Sequence[Evaluation], taken: set[int], best: Place | None) -> Place | None:

@@ -11,10 +11,13 @@ from watcher.domain.alerts import Alert, Transition, TransitionReason
 from watcher.domain.facts import JobFacts
 from watcher.domain.headlines import headline, label, title
 from watcher.domain.messages import Item, Message
+from watcher.domain.observations import Status
 from watcher.domain.phrasing import clock, span
 
 _HEADLINES = 28
 """Characters of headlines in the title of a message about several alerts."""
+
+_CUT_SHORT = (Status.CANCELLED, Status.ERROR)
 
 Told = tuple[Transition, JobFacts | None]
 
@@ -40,6 +43,7 @@ def compose(transition: Transition, facts: JobFacts | None, key: str) -> Message
         what=_what(transition),
         facts=jobrows.rows(transition, facts),
         action=jobrows.hint(transition, facts),
+        command=_command(facts),
         sparkline=facts.sparkline if facts else "",
         link=facts.link if facts else "",
         alert_id=alert.id,
@@ -57,6 +61,11 @@ def _announced(transition: Transition, facts: JobFacts | None) -> dict[str, Any]
         "proposal_round": facts.proposal_round,
         "deadline_at": facts.deadline_at,
     }
+
+
+def _command(facts: JobFacts | None) -> str:
+    """How to go on from the best checkpoint, once the job was cut short: else nobody asks."""
+    return facts.go_on if facts and Status.named(facts.status) in _CUT_SHORT else ""
 
 
 def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: bool = False) -> Message:
@@ -86,6 +95,7 @@ def compose_many(tellings: Sequence[Told], key: str, at: datetime, *, clear: boo
         what=_sum(alerts, at),
         facts=jobrows.of_job(facts, alerts) if facts and one_job else (),
         action=max(told, key=len, default=""),
+        command=_command(facts) if one_job else "",
         sparkline=facts.sparkline if facts and one_job else "",
         link=facts.link if facts and one_job else "",
         job_id=ids[0] if one_job else "",

@@ -1,17 +1,20 @@
 """What people read of checkpoints: the best saved one, what was never saved, and the command that goes on from it."""
 
 import math
+import re
 import shlex
 from dataclasses import dataclass
+from typing import TypeVar
 
-from watcher.domain.checkpoints import Choice, Measure, Place, reference
+from watcher.domain.checkpoints import Basis, Choice, Measure, Place, reference
 from watcher.domain.observations import Snapshot, finite
 from watcher.domain.phrasing import number
 
+T = TypeVar("T")
 LOWER = 0.5
 """The learning rate of the new job, as a share of the old one's: a first try, not a law."""
-_LONGEST = 200
-"""Characters of a value from the API that a command line takes over."""
+_PLAIN = re.compile(r"[\w][\w .:/+=-]{0,99}", re.ASCII)
+"""Text from the API that a command line takes over: nothing that any shell, terminal or chat could read as its own."""
 _METHODS = ("sft", "dpo")
 _SCHEDULERS = ("linear", "cosine")
 
@@ -44,14 +47,14 @@ def continuation(job: Snapshot, place: Place) -> Continuation:
         "training-file": job.training_file,
         "from-checkpoint": reference(job.job_id, place.step, final=place.final),
         "learning-rate": f"{rate * LOWER:.4g}",
-        "n-epochs": _epochs_left(job, place.step),
-        "n-checkpoints": job.n_checkpoints or None,
+        "n-epochs": _beside(_epochs_left(job, place.step), 1),
+        "n-checkpoints": _beside(job.n_checkpoints or None, 1),
         "training-method": method if method != "sft" else None,
         **_evaluated(job),
         "batch-size": job.batch_size,
         "lr-scheduler-type": job.lr_scheduler if job.lr_scheduler in _SCHEDULERS else None,
-        "warmup-ratio": _digits(job.warmup_ratio),
-        "max-grad-norm": _digits(job.max_grad_norm),
+        "warmup-ratio": _digits(_beside(job.warmup_ratio, 0.0)),
+        "max-grad-norm": _digits(_beside(job.max_grad_norm, 1.0)),
         "suffix": _plain(job.suffix),
     }
     flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -59,8 +62,13 @@ def continuation(job: Snapshot, place: Place) -> Continuation:
 
 
 def _plain(text: str | None) -> str | None:
-    """Text that a terminal shows as it is; anything else is as good as not known."""
-    return text if text and text.isprintable() and len(text) <= _LONGEST else None
+    """The text; anything that is more than a name is as good as not known."""
+    return text if text and _PLAIN.fullmatch(text) and "//" not in text else None
+
+
+def _beside(value: T, default: T) -> T | None:
+    """What is not what the command takes without the flag."""
+    return None if value == default else value
 
 
 def _digits(value: float | None) -> str | None:
@@ -83,11 +91,17 @@ def _epochs_left(job: Snapshot, step: int) -> int | None:
 
 # --- words ---
 
+_RESTS_ON = {
+    Basis.OWN: "",
+    Basis.AROUND: ", the worse of the evaluations around it",
+    Basis.BEFORE: ", of the evaluation before it",
+}
+BETTER = "better, but not saved"
+
 
 def worth(place: Place, measure: Measure | None) -> str:
     """`eval loss 1.21`, or what it rests on beside that."""
-    between = ", the worse of the evaluations around it" if place.between else ""
-    return f"{measure} {number(place.loss)}{between}"
+    return f"{measure} {number(place.loss)}{_RESTS_ON[place.basis]}"
 
 
 def best(choice: Choice, job_id: str) -> str:
@@ -101,6 +115,33 @@ def best(choice: Choice, job_id: str) -> str:
 def better(choice: Choice) -> str:
     """A better place at which nothing is saved; empty where there is none."""
     return "" if choice.unsaved is None else f"step {choice.unsaved.step} ({worth(choice.unsaved, choice.measure)})"
+
+
+def rows(
+    choice: Choice, job_id: str, *, newest: int | None, unplaced: int = 0, onset: int | None = None
+) -> tuple[tuple[str, str], ...]:
+    """(label, value) pairs: the saved checkpoint to go on from, and a better place. Empty where nothing is saved.
+
+    Args:
+        choice: What is known to be saved, and how good it is.
+        job_id: The job.
+        newest: The newest saved step.
+        unplaced: How many are saved at steps that are not known.
+        onset: The step at which what is told of began.
+    """
+    if choice.saved is not None:
+        measured = choice.measure is Measure.EVAL and choice.saved.basis is Basis.OWN
+        late = "" if measured else _late(choice.saved.step, onset)
+        return (("best checkpoint", best(choice, job_id) + late), (BETTER, better(choice)))
+    if newest is not None:
+        return (
+            ("newest checkpoint", f"step {newest}, from_checkpoint {reference(job_id, newest)}{_late(newest, onset)}"),
+        )
+    return (("newest checkpoint", f"{unplaced} saved, at steps that the log does not tell"),) if unplaced else ()
+
+
+def _late(step: int, onset: int | None) -> str:
+    return ", saved after it began" if onset is not None and step >= onset else ""
 
 
 def lost(step: int | None) -> str:

@@ -1,13 +1,11 @@
 """The facts below a message's sentence: when, how far, how much money, which checkpoint, and how fresh all that is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from watcher.domain import continuing, moneywords
 from watcher.domain.alerts import Alert, Transition, TransitionReason
-from watcher.domain.checkpoints import Measure, reference
 from watcher.domain.facts import JobFacts
-from watcher.domain.observations import Status
 from watcher.domain.phrasing import clock, number, steps
 from watcher.domain.rule import SubjectKind
 
@@ -21,8 +19,6 @@ _INNER = frozenset(
     | {"start", "now", "highest level", "rows above", "rows without a usable loss"}
 )
 """Evidence for whoever looks into a rule, not for whoever is woken up; or it stands in the sentence in other words."""
-_CUT_SHORT = (Status.CANCELLED, Status.ERROR)
-"""Ends after which somebody may want to go on from a checkpoint with other settings."""
 _SAME = {
     "step": ("steps done", "steps"),
     "best eval": ("best eval loss",),
@@ -86,7 +82,6 @@ def _about(facts: JobFacts, *, onset: int | None, over: bool, cancels: bool) -> 
         ("model", facts.model),
         ("job", facts.job_id),
         ("restarted from", facts.restarted_from),
-        ("to go on from there", facts.go_on if Status.named(facts.status) in _CUT_SHORT else ""),
     )
 
 
@@ -103,28 +98,15 @@ def _best_eval(facts: JobFacts) -> str:
 
 
 def _checkpoints(facts: JobFacts, onset: int | None, *, cancels: bool) -> Rows:
-    """The saved checkpoint to go on from, and a better place that was not saved; or that there is none."""
+    """What is saved, or that nothing is."""
     nothing = facts.checkpoint_step is None and facts.choice.saved is None and not facts.running
     if facts.step is None or nothing or facts.meter.gone:
         return ()
-    rows = [*_saved(facts, onset)] or [("newest checkpoint", _none_saved(facts, cancels=cancels))]
-    return (*rows, ("better, but not saved", continuing.better(facts.choice)))
-
-
-def _saved(facts: JobFacts, onset: int | None) -> Iterable[tuple[str, str]]:
-    choice, step = facts.choice, facts.checkpoint_step
-    if choice.saved is not None:
-        evaluated = choice.measure is Measure.EVAL and not choice.saved.between
-        late = "" if evaluated else _late(choice.saved.step, onset)
-        yield "best checkpoint", continuing.best(choice, facts.job_id) + late
-    elif step is not None:
-        yield "newest checkpoint", f"step {step}, from_checkpoint {reference(facts.job_id, step)}" + _late(step, onset)
-    elif facts.saved_unplaced:
-        yield "newest checkpoint", f"{facts.saved_unplaced} saved, at steps that the log does not tell"
-
-
-def _late(step: int, onset: int | None) -> str:
-    return ", saved after it began" if onset is not None and step >= onset else ""
+    found = continuing.rows(
+        facts.choice, facts.job_id, newest=facts.checkpoint_step, unplaced=facts.saved_unplaced, onset=onset
+    )
+    unsaved = (continuing.BETTER, continuing.better(facts.choice))
+    return found or (("newest checkpoint", _none_saved(facts, cancels=cancels)), unsaved)
 
 
 def _none_saved(facts: JobFacts, *, cancels: bool) -> str:

@@ -43,6 +43,8 @@ class Message:
     what: str
     facts: tuple[tuple[str, str], ...] = ()
     action: str = ""
+    command: str = ""
+    """A shell command for people to copy, or empty."""
     sparkline: str = ""
     link: str = ""
     alert_id: str = ""

@@ -148,6 +148,12 @@ class JobBook:
         return any(p.state in _CARRIED_THROUGH or p.detail == untold for p in mine)
 
     @property
+    def may_be_cancelled(self) -> bool:
+        """Whether something fires for which the watcher may cancel the job: then people ask what is saved of it."""
+        off = self.selection.policy.mode is CancelMode.OFF or self.record.keep
+        return not off and any(alert.may_cancel for alert in self.fold.firing())
+
+    @property
     def loses(self) -> str:
         """What a cancel would lose for good because no checkpoint is saved; empty where one is."""
         state = self.state

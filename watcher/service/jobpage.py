@@ -4,23 +4,22 @@ Numbers that JSON does not know are "NaN", "Infinity" and "-Infinity". Text from
 """
 
 import math
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from watcher.domain import codec, eta
 from watcher.domain.alerts import TransitionReason
-from watcher.domain.checkpoints import final_step
 from watcher.domain.curve import sparkline
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.feed import step_order
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, Status, TrainRow, finite
+from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.earlyview import Configured, early_stopping_view
 from watcher.service.introduce import identities
 from watcher.service.money import money_view
 from watcher.service.ports import Reads
-from watcher.service.records import AlertQuery, Checkpoint, JobRecord
+from watcher.service.records import AlertQuery, JobRecord
 from watcher.service.status import Json, iso, job_view, proposal_view
 
 CURVE_WIDTH = 48
@@ -49,6 +48,7 @@ def page_view(
     alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_EVERYTHING))
     seen = [o for _, o in reads.observations(key)]
     rows, log = rows_of(seen), events_of(seen)
+    saved = stored_checkpoints(record, log, rows)
     view = job_view(record, alerts, reads.acks())
     for shown in view["alerts"]:
         shown["cancel"] = _cancel_words(reads, shown["id"])
@@ -61,7 +61,8 @@ def page_view(
         "eta": _time_left(record.snapshot, rows, now),
         "curves": _curves(rows),
         "events": [event_view(e) for e in reversed(log[-NEWEST:])],
-        "checkpoints": [checkpoint_view(c, key.job_id) for c in stored_checkpoints(record, log, rows)],
+        "checkpoints": [checkpoint_view(c, key.job_id) for c in saved],
+        "going_on": going_on_view(record, saved, rows, unplaced=unplaced_in(log)),
         "proposals": [proposal_view(p) for p in reads.proposals(key=key)],
         "money": money_view(reads, record, now),
         "early_stopping": early_stopping_view(
@@ -140,7 +141,7 @@ def _point(part: Sequence[float | None]) -> float | None:
     return math.fsum(value / len(present) for value in present) if present else None
 
 
-# --- events, metrics, checkpoints ---
+# --- events and metrics ---
 
 
 def event_view(event: Event) -> Json:
@@ -181,64 +182,6 @@ def metrics_view(record: JobRecord, rows: Sequence[Row]) -> Json:
         "n_evals": job.n_evals,
         "metrics": [metric_view(row) for row in rows],
     }
-
-
-def stored_checkpoints(record: JobRecord, log: Sequence[Event], rows: Sequence[Row]) -> list[Checkpoint]:
-    """What the event log says was saved, the final model first, then the newest step first."""
-    job_id = record.key.job_id
-    saved: dict[int, Event] = {e.step: e for e in log if e.type == "checkpoint_save" and e.step is not None}
-    found = [
-        Checkpoint(
-            step=step,
-            type="Intermediate",
-            created_at=event.at,
-            path=event.checkpoint_path or "",
-            reference=f"{job_id}:{step}",
-            final=False,
-        )
-        for step, event in sorted(saved.items(), reverse=True)
-    ]
-    final = _final(record, log, rows)
-    return [final, *found] if final else found
-
-
-def _final(record: JobRecord, log: Sequence[Event], rows: Sequence[Row]) -> Checkpoint | None:
-    if record.snapshot.status is not Status.COMPLETED:
-        return None
-    last = max((row.step for row in rows if isinstance(row, TrainRow)), default=record.snapshot.steps_completed)
-    done = next((e for e in reversed(log) if e.type == "job_complete"), None)
-    return Checkpoint(
-        step=final_step(record.snapshot, last),
-        type="Final",
-        created_at=done.at if done else record.ended_at,
-        path=(done.model_path if done else None) or "",
-        reference=record.key.job_id,
-        final=True,
-    )
-
-
-def checkpoint_view(checkpoint: Checkpoint, job_id: str) -> Json:
-    """One checkpoint, with what a new job's `from_checkpoint` takes and the command that fetches it."""
-    return {
-        "step": checkpoint.step,
-        "type": checkpoint.type,
-        "final": checkpoint.final,
-        "created_at": iso(checkpoint.created_at),
-        "path": checkpoint.path,
-        "from_checkpoint": checkpoint.reference,
-        "download": _download(checkpoint, job_id),
-    }
-
-
-def _download(checkpoint: Checkpoint, job_id: str) -> str:
-    command = ["together", "fine-tuning", "download", job_id]
-    if not checkpoint.final:
-        command += ["--checkpoint-step", str(checkpoint.step)]
-    kind = checkpoint.type.lower()
-    for selector in ("merged", "adapter"):
-        if checkpoint.final and selector in kind:
-            command += ["--checkpoint-type", selector]
-    return shlex.join(command)
 
 
 def _cancel_words(reads: Reads, alert_id: str) -> str | None:

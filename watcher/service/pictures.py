@@ -9,8 +9,9 @@ from watcher.domain.alerts import Alert
 from watcher.domain.cancel_policy import CancelMode
 from watcher.domain.chart import Chart, chart_of, draw
 from watcher.domain.observations import TrainRow
+from watcher.service.checkpointview import stored_checkpoints
 from watcher.service.errors import WatcherError
-from watcher.service.jobpage import events_of, rows_of, stored_checkpoints
+from watcher.service.jobpage import events_of, rows_of
 from watcher.service.ports import Reads, Store
 from watcher.service.records import AlertQuery, JobKey, Proposal, ProposalState
 

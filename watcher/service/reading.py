@@ -36,6 +36,7 @@ class JobReader:
                 await self._read_to_the_end(visit, drift, job)
             visit.take_listed(listed)
         ended = book.record.ended_at
+        detail |= ended is None and book.may_be_cancelled
         if detail or wants_detail(
             book.snapshot, changed=changed, read_at=book.record.detail_at, ended_at=ended, now=now
         ):

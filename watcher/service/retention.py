@@ -94,7 +94,8 @@ def _at_rest(record: JobRecord) -> JobRecord:
         state = unpacked(record)
     except (ValueError, TypeError, KeyError):
         return record  # not ours to mend; whoever reads it tells
-    state.feed, state.ticks = Feed(), [*state.ticks[:1], *state.ticks[1:][-1:]]
+    state.feed = Feed(attempt_step=state.feed.attempt_step, attempt_ns=state.feed.attempt_ns)
+    state.ticks = [*state.ticks[:1], *state.ticks[1:][-1:]]
     state.events, state.held, state.refusals_told, state.guards = [], [], [], []
     state.pace.gaps_ns = []
     return replace(record, feed=packed(state))

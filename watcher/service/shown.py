@@ -3,14 +3,13 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watcher.domain import eta
-from watcher.domain.checkpoints import Attempt
 from watcher.domain.curve import sparkline
 from watcher.domain.observations import Status
-from watcher.service.book import SPARKLINE_WIDTH, BookState, attempt_of, unpacked
+from watcher.service.book import SPARKLINE_WIDTH, BookState, unpacked
 from watcher.service.records import JobRecord
 
 MOST = 20_000
@@ -26,8 +25,6 @@ class Shown:
     best_eval: float | None = None
     best_eval_step: int | None = None
     checkpoint_step: int | None = None
-    saved_unplaced: int = 0
-    attempt: Attempt = field(default_factory=Attempt)
     fresh_at: datetime | None = None
     ticks: tuple[tuple[int, int], tuple[int, int]] | None = None
     sparkline: str = ""
@@ -73,8 +70,6 @@ def _shown(state: BookState) -> Shown:
         best_eval=state.best_eval,
         best_eval_step=state.best_eval_step,
         checkpoint_step=state.checkpoint_step,
-        saved_unplaced=state.shelf.unplaced,
-        attempt=attempt_of(state),
         fresh_at=state.pace.new_row_at,
         ticks=(state.ticks[0], state.ticks[-1]) if state.ticks else None,
         sparkline=sparkline(state.curve.values(), SPARKLINE_WIDTH),

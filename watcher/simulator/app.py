@@ -142,7 +142,7 @@ class _Api:
     async def limits(self, request: Request) -> Response:
         name = request.query_params.get("model_name", "")
         known = {answers.DEFAULT_MODEL, *(job.fields["model"] for job in self._service.jobs())}
-        if name not in known:
+        if name not in known and self._service.named(name) is None:
             # Documented as the one refusal without the `error` wrapper.
             return _json({"message": "model not available for fine-tuning"}, 404)
         return _json(catalogue.limits(name))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from watcher.simulator.answers import request_fields
+from watcher.simulator.answers import checkpoints, output_name, request_fields
 from watcher.simulator.early_stopping import EarlyStopping
 from watcher.simulator.fates import Fate, FateKind
 from watcher.simulator.job import Job, job_id_of
@@ -99,8 +99,29 @@ class Service:
             knobs = {knob: wanted[f"early_stopping_{knob}"] for knob in _KNOBS if f"early_stopping_{knob}" in wanted}
             fate = Fate(kind=FateKind.EARLY_STOP, early_stopping=EarlyStopping(**knobs))
             script = write_script(replace(run, fate=fate), self._timing)
-        fields: dict[str, Any] = {key: wanted[key] for key in ("model", "n_epochs", "learning_rate") if key in wanted}
+        names = ("model", "n_epochs", "learning_rate", "from_checkpoint")
+        fields: dict[str, Any] = {key: wanted[key] for key in names if key in wanted}
+        if wanted.get("from_checkpoint"):
+            fields["model"] = self._parent(str(wanted["from_checkpoint"])).fields["model"]
         return self._add(script, self._clock(), str(wanted.get("suffix") or run_id), fields)
+
+    def named(self, name: str) -> Job | None:
+        """The job that has this id or made a model of this name."""
+        living = (job for job in self._jobs.values() if job.exists(self._clock()))
+        return next((job for job in living if name in (job.id, output_name(job))), None)
+
+    def _parent(self, checkpoint: str) -> Job:
+        """The job that saved a checkpoint, given as `from_checkpoint` takes it.
+
+        Raises:
+            ValueError: nothing is saved there.
+        """
+        name, _, step = checkpoint.partition(":")
+        job = self.named(name)
+        saved = checkpoints(job, self._clock()) if job else []
+        if job is None or not any(str(c["step"]) == step if step else "checkpoint" in c for c in saved):
+            raise ValueError(f"There is no checkpoint {checkpoint!r}")
+        return job
 
     def _add(self, script: Script, born_ns: int, suffix: str = "", fields: dict[str, Any] | None = None) -> Job:
         run = script.run

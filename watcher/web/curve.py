@@ -6,7 +6,8 @@ from typing import Any
 
 from watcher.domain.chart import Chart, chart_of
 from watcher.domain.chart.data import Series, gaps, series, smoothed
-from watcher.service.jobpage import events_of, rows_of, stored_checkpoints
+from watcher.service.checkpointview import stored_checkpoints
+from watcher.service.jobpage import events_of, rows_of
 from watcher.service.ports import Reads
 from watcher.service.records import AlertQuery, JobRecord, Proposal
 from watcher.web.proposals import proposal_word

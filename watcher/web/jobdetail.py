@@ -5,8 +5,9 @@ from typing import Any
 
 from watcher.domain.phrasing import clock, number
 from watcher.domain.refunds import State
+from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.earlyview import Configured, early_stopping_view
-from watcher.service.jobpage import checkpoint_view, event_view, events_of, rows_of, stored_checkpoints
+from watcher.service.jobpage import event_view, events_of, rows_of
 from watcher.service.money import money_view
 from watcher.service.ports import Reads
 from watcher.service.records import AlertQuery, JobRecord
@@ -27,6 +28,7 @@ def whole_job(reads: Reads, record: JobRecord, now: datetime, early_stopping: Co
     key = record.key
     seen = [o for _, o in reads.observations(key)]
     rows, log = rows_of(seen), events_of(seen)
+    saved = stored_checkpoints(record, log, rows)
     alerts, acks = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id)), reads.acks()
     return {
         "job": job_row(record, (), now)
@@ -37,9 +39,8 @@ def whole_job(reads: Reads, record: JobRecord, now: datetime, early_stopping: Co
         "more_alerts": max(0, len(alerts) - MOST_ALERTS),
         "proposals": [proposal_row(p, now) for p in reads.proposals(key=key)],
         "money": _money(money_view(reads, record, now)),
-        "checkpoints": [
-            checkpoint_view(c, key.job_id) | {"saved": c.created_at} for c in stored_checkpoints(record, log, rows)
-        ],
+        "checkpoints": [checkpoint_view(c, key.job_id) | {"saved": c.created_at} for c in saved],
+        "going_on": going_on_view(record, saved, rows, unplaced=unplaced_in(log)),
         "early": early_stopping_view(record.snapshot, rows, log, early_stopping.get(record.selection), now),
         "events": [event_view(event) | {"moment": event.at} for event in reversed(log[-MOST_EVENTS:])],
         "more_events": max(0, len(log) - MOST_EVENTS),

@@ -4,7 +4,7 @@ from html import escape
 
 from watcher.domain.messages import Message
 from watcher.domain.verdicts import Severity
-from watcher.notify.formats.parts import BODY_LIMIT, GOOD_NEWS, Entry, Parts, fit, left_out_note
+from watcher.notify.formats.parts import BODY_LIMIT, GO_ON, GOOD_NEWS, Entry, Parts, fit, left_out_note
 
 HTML_LIMIT = 3 * BODY_LIMIT
 """Tags take room that no reader sees."""
@@ -30,6 +30,7 @@ def _render(shown: Parts, colour: str, *, heading: bool, picture: str) -> str:
         _picture(picture) if picture else "",
         "\n".join(map(_item, shown.items)),
         _facts(shown, drawn=bool(picture)),
+        f"<p>{GO_ON}:<br><code>{escape(shown.command)}</code></p>" if shown.command else "",
         f'<p><a href="{escape(shown.link)}">Open the job</a></p>' if shown.link else "",
         f'<p style="color:#666;font-size:12px">id: {escape(shown.key)}</p>',
     ]

@@ -3,7 +3,7 @@
 import re
 
 from watcher.domain.messages import Message
-from watcher.notify.formats.parts import BODY_LIMIT, Entry, Parts, fit, left_out_note
+from watcher.notify.formats.parts import BODY_LIMIT, GO_ON, Entry, Parts, fit, left_out_note
 
 _ZERO_WIDTH_SPACE = "\u200b"
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#!]|(?<![^\W_])_|_(?![^\W_])")
@@ -45,6 +45,7 @@ def _render(shown: Parts, *, heading: bool) -> str:
         f"[Veto this cancel](<{shown.veto}>)" if shown.veto else "",
         "\n".join(map(_item, shown.items)),
         "\n".join(line for line in evidence if line),
+        f"{GO_ON}:\n```\n{shown.command}\n```" if shown.command else "",
         f"[Open the job](<{shown.link}>)" if shown.link else "",
         f"id: {escape(shown.key)}",
     ]

@@ -1,5 +1,6 @@
 """What all formats share: cleaning hostile text, the words for a reason, and fitting a message into a limit."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from watcher.domain.verdicts import Severity
 
 TITLE_LIMIT = 72
 """What a lock screen shows."""
+GO_ON = "To go on from the best saved checkpoint"
+"""What stands before the command."""
 BODY_LIMIT = 3500
 ELLIPSIS = "…"
 
@@ -21,6 +24,9 @@ _VALUE_LIMIT = 300
 _SPARKLINE_LIMIT = 80
 _FACTS_LIMIT = 24
 _LINK_LIMIT = 500
+_COMMAND_LIMIT = 800
+_COMMAND = re.compile(r"[\w '\".:/=+,-]+", re.ASCII)
+"""What no service takes for markup where it stands as code."""
 _ITEMS_LIMIT = 100
 _ITEM_LIMIT, _SHORT_ITEM = 400, 160
 """Length of the sentence of one alert among several, and what it is cut to before any is left out."""
@@ -82,6 +88,7 @@ class Parts:
     left_out: int
     sparkline: str
     action: str
+    command: str
     veto: str
     link: str
     key: str
@@ -92,8 +99,8 @@ class Parts:
             return replace(self, facts=self.facts[:-1]) if self.facts else self._fewer_items()
         if self.facts:
             return replace(self, facts=self.facts[:-1], left_out=self.left_out + 1)
-        if self.left_out:
-            return replace(self, left_out=0)
+        if self.left_out or self.command:
+            return replace(self, left_out=0, command="")
         if len(self.what) > _SHORTEST:
             return replace(self, what=cut(self.what, len(self.what) * 3 // 4))
         if len(self.action) > _SHORTEST:
@@ -156,6 +163,7 @@ def parts(message: Message) -> Parts:
         left_out=len(facts[_FACTS_LIMIT:]) + len(message.items[_ITEMS_LIMIT:]),
         sparkline=_drawing(message.sparkline),
         action=clean(message.action, _ACTION_LIMIT),
+        command=_whole_command(message.command),
         veto=safe_link(message.veto),
         link=safe_link(message.link),
         key=clean(message.key, BODY_LIMIT),
@@ -180,6 +188,11 @@ def _entry(item: Item, mark: str) -> Entry:
         action=clean(item.action, _VALUE_LIMIT),
         alert=clean(f"alert: {item.alert_id}", _VALUE_LIMIT) if item.alert_id else "",
     )
+
+
+def _whole_command(command: str) -> str:
+    """The command as it is, or nothing: half of one, or one with a character replaced, would do something else."""
+    return command if len(command) <= _COMMAND_LIMIT and _COMMAND.fullmatch(command) else ""
 
 
 def _drawing(sparkline: str) -> str:

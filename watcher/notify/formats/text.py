@@ -1,7 +1,7 @@
 """Plain text: one line a fact, and `id: <key>` as the last line."""
 
 from watcher.domain.messages import Message
-from watcher.notify.formats.parts import BODY_LIMIT, Entry, Parts, fit, left_out_note
+from watcher.notify.formats.parts import BODY_LIMIT, GO_ON, Entry, Parts, fit, left_out_note
 
 
 def render(message: Message, *, limit: int = BODY_LIMIT, heading: bool = False) -> str:
@@ -18,6 +18,7 @@ def _render(shown: Parts, *, heading: bool) -> str:
         *(line for item in shown.items for line in _item(item)),
         *(f"{label}: {value}" for label, value in shown.facts),
         left_out_note(shown),
+        f"{GO_ON}:\n{shown.command}" if shown.command else "",
         f"recent loss: {shown.sparkline}" if shown.sparkline else "",
         f"link: {shown.link}" if shown.link else "",
         f"id: {shown.key}",
