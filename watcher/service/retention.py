@@ -98,4 +98,4 @@ def _at_rest(record: JobRecord) -> JobRecord:
     state.ticks = [*state.ticks[:1], *state.ticks[1:][-1:]]
     state.events, state.held, state.refusals_told, state.guards = [], [], [], []
     state.pace.gaps_ns = []
-    return replace(record, feed=packed(state))
+    return replace(record, feed=packed(state), listed=None)
