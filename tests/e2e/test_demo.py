@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 CONFIG = Path(__file__).parents[2] / "config" / "demo.yaml"
-QUICK = ("--speed", "25")
+QUICK = ("--speed", "20")
 
 
 # What each recorded run is there for. Early warnings of a rule may come and go, so these are what must be among it.

@@ -24,7 +24,7 @@ def would_words(
     words = [
         f"with {knobs}, {whose}, it would have halted at step {steps(halt, planned)} and shipped step {found.ships}"
     ]
-    words.append("steps saved unknown" if until is None else f"{max(0, until - halt)} steps saved")
+    words.append("steps saved unknown" if until is None else _saved(max(0, until - halt)))
     if until is not None and until == planned:
         meter = billing.Meter(
             status=Status.COMPLETED, early_stopped=True, price_nano=price_nano, done=halt, planned=planned
@@ -35,3 +35,7 @@ def would_words(
         by = f", {number(found.lost)} lower" if found.lost else ""
         words.append(f"but a better eval came later: {show(found.better)}{by}")
     return "; ".join(words)
+
+
+def _saved(count: int) -> str:
+    return f"{count} step saved" if count == 1 else f"{count} steps saved"
