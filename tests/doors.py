@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -45,6 +46,7 @@ class Doors:
     server: WebServer
     client: httpx.AsyncClient
     changes: Changes
+    web: Starlette
 
     async def log_in(self, name: str = "Ada", **fields: str) -> httpx.Response:
         return await self.client.post("/login", data={"token": TOKEN, "name": name, **fields})
@@ -117,7 +119,7 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
     delivering = asyncio.create_task(_deliver(app, clock))
     try:
         async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS) as client:
-            yield Doors(app, clock, server, client, changes)
+            yield Doors(app, clock, server, client, changes, web)
     finally:
         delivering.cancel()
         with contextlib.suppress(asyncio.CancelledError):

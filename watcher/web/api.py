@@ -1,7 +1,7 @@
 """The JSON API under `/api/v1`, the probes, and `/metrics`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -11,18 +11,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from watcher.service.countdown import timed_view
+from watcher.service.earlyview import Configured, early_stopping_view
 from watcher.service.errors import ConfigError, StoreError
+from watcher.service.jobpage import checkpoint_view, event_view, events_of, rows_of, stored_checkpoints
 from watcher.service.money import money_view, month_view
 from watcher.service.ports import Clock, Reads, Store
 from watcher.service.records import AlertQuery, JobRecord, Pulse
 from watcher.service.status import alert_views, job_view, job_views, status_view
+from watcher.web import query
 from watcher.web.answers import dump, error_answer, json_answer
+from watcher.web.curve import curve_view
 from watcher.web.telemetry import PrometheusTelemetry, Vitals, read_gauges
 
-_YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
-_COUNT = re.compile("[1-9][0-9]{0,4}", re.ASCII)
 _MONTH = re.compile("([1-9][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
-_ALERTS, _MOST_ALERTS = 1000, 10_000
+_ALERTS = 1000
+MOST_EVENTS = 200
+"""Events of a job that are given: the newest."""
 
 
 class HealthSource(Protocol):
@@ -46,8 +51,16 @@ class HealthSource(Protocol):
 class Api:
     """The endpoints for programs. Answers are built in the store's reader thread: large ones don't hold up the loop."""
 
-    def __init__(self, store: Store, clock: Clock, telemetry: PrometheusTelemetry, health: HealthSource) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        telemetry: PrometheusTelemetry,
+        health: HealthSource,
+        early_stopping: Callable[[], Configured],
+    ) -> None:
         self._store, self._clock, self._telemetry, self._health = store, clock, telemetry, health
+        self._early_stopping = early_stopping
 
     def routes(self) -> list[Route]:
         """Everything this part answers."""
@@ -77,11 +90,13 @@ class Api:
             body = self._telemetry.exposition(vitals, None)
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
-    async def jobs(self, _: Request) -> Response:
+    async def jobs(self, request: Request) -> Response:
+        query.only(request)
         return json_answer(await self._store.read(lambda reads: dump({"jobs": job_views(reads)})))
 
     async def job(self, request: Request) -> Response:
         """One job. Where several accounts have the id, `?account=` must say which."""
+        query.only(request, "account")
         job_id, account = request.path_params["job_id"], request.query_params.get("account")
         now = self._clock.now()
 
@@ -92,7 +107,7 @@ class Api:
             if len(found) > 1:
                 text = "several accounts have a job of that id; choose one by ?account="
                 return error_answer(409, text, accounts=[record.key.account for record in found])
-            return json_answer(dump(whole_job(reads, found[0], now)))
+            return json_answer(dump(whole_job(reads, found[0], now, self._early_stopping())))
 
         return await self._store.read(find)
 
@@ -101,7 +116,8 @@ class Api:
         query = _alert_query(request)
         return json_answer(await self._store.read(lambda reads: dump({"alerts": alert_views(reads, query)})))
 
-    async def status(self, _: Request) -> Response:
+    async def status(self, request: Request) -> Response:
+        query.only(request)
         now: datetime = self._clock.now()
         return json_answer(await self._store.read(lambda reads: dump(status_view(reads, now))))
 
@@ -123,11 +139,21 @@ def find_jobs(reads: Reads, job_id: str, account: str | None) -> list[JobRecord]
     return [record for record in reads.find_jobs(job_id) if account is None or record.key.account == account]
 
 
-def whole_job(reads: Reads, record: JobRecord, now: datetime) -> dict[str, object]:
-    """The view of one job with all its alerts and its money."""
+def whole_job(reads: Reads, record: JobRecord, now: datetime, early_stopping: Configured) -> dict[str, object]:
+    """One job with its alerts, cancels, curve, checkpoints, money, what early stopping means for it, and its log."""
     key = record.key
-    alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=_MOST_ALERTS))
-    return job_view(record, alerts, reads.acks()) | {"money": money_view(reads, record, now)}
+    alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=query.MOST))
+    seen = [observation for _, observation in reads.observations(key)]
+    rows, log = rows_of(seen), events_of(seen)
+    knobs = early_stopping.get(record.selection)
+    return job_view(record, alerts, reads.acks()) | {
+        "money": money_view(reads, record, now),
+        "proposals": [timed_view(proposal, now) for proposal in reads.proposals(key=key)],
+        "curve": curve_view(reads, record),
+        "checkpoints": [checkpoint_view(c, key.job_id) for c in stored_checkpoints(record, log, rows)],
+        "early_stopping": early_stopping_view(record.snapshot, rows, log, knobs, now),
+        "events": [event_view(event) for event in reversed(log[-MOST_EVENTS:])],
+    }
 
 
 def _probe(reasons: Sequence[str]) -> Response:
@@ -135,9 +161,8 @@ def _probe(reasons: Sequence[str]) -> Response:
 
 
 def _month(request: Request) -> datetime | None:
+    query.only(request, "month", "account")
     asked = request.query_params
-    if set(asked) - {"month", "account"}:
-        raise HTTPException(400, "known parameters are month and account")
     if "month" not in asked:
         return None
     found = _MONTH.fullmatch(asked["month"])
@@ -147,14 +172,7 @@ def _month(request: Request) -> datetime | None:
 
 
 def _alert_query(request: Request) -> AlertQuery:
-    asked = request.query_params
-    unknown = sorted(set(asked) - {"firing", "job", "account", "limit"})
-    if unknown:
-        raise HTTPException(400, "known parameters are firing, job, account and limit")
-    firing = _YES_OR_NO.get(asked.get("firing", "0"))
-    if firing is None:
-        raise HTTPException(400, "firing is 1 or 0")
-    limit = asked.get("limit", str(_ALERTS))
-    if not _COUNT.fullmatch(limit) or int(limit) > _MOST_ALERTS:
-        raise HTTPException(400, f"limit is a number from 1 to {_MOST_ALERTS}")
-    return AlertQuery(account=asked.get("account"), job_id=asked.get("job"), firing_only=firing, limit=int(limit))
+    query.only(request, "firing", "job", "account", "limit")
+    asked, most = request.query_params, query.limit(request, _ALERTS)
+    firing = query.flag(request, "firing")
+    return AlertQuery(account=asked.get("account"), job_id=asked.get("job"), firing_only=firing, limit=most)

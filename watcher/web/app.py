@@ -1,6 +1,7 @@
 """The application: every route, and how errors are told."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -13,12 +14,14 @@ from starlette.routing import BaseRoute
 from watcher.service.earlyview import Configured
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Receivers, Store
+from watcher.web import openapi
 from watcher.web.acts import Acts
 from watcher.web.answers import error_answer
 from watcher.web.api import Api, HealthSource
 from watcher.web.desk import Desk, Handler
 from watcher.web.events import Changes
 from watcher.web.front import Front
+from watcher.web.listings import Listings
 from watcher.web.login import LoginPages
 from watcher.web.orders import Orders
 from watcher.web.pages import Pages
@@ -59,10 +62,16 @@ def build_app(
         more: routes of other parts, such as the page behind veto links.
     """
     sessions, throttle, desk = sessions or Sessions(clock), Throttle(clock), Desk(store, handlers or {})
-    api = Api(store, clock, telemetry, health)
-    pages = Pages(store, clock, health, receivers=receivers, early_stopping=early_stopping)
     changes = changes or Changes(clock)
-    parts = (LoginPages(sessions, throttle), Acts(desk), Orders(desk, sessions, throttle), changes, api, pages)
+    api = Api(store, clock, telemetry, health, early_stopping)
+    pages = Pages(store, clock, health, receivers=receivers, early_stopping=early_stopping)
+
+    def own() -> dict[str, Any]:
+        return {"orders": sessions.enabled, "streams": changes.streams, "failed_logins": throttle.failures}
+
+    listings = Listings(store, clock, health, receivers, own)
+    orders = Orders(desk, sessions, throttle)
+    parts = (LoginPages(sessions, throttle), Acts(desk), orders, changes, listings, api, pages)
 
     async def refused(request: Request, error: Exception) -> Response:
         status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Failed")
@@ -78,7 +87,7 @@ def build_app(
         return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
 
     app = Starlette(
-        routes=[*(route for part in parts for route in part.routes()), *more],
+        routes=[*(route for part in parts for route in part.routes()), *openapi.routes(), *more],
         middleware=[Middleware(Front)],
         exception_handlers={HTTPException: refused, StoreError: blind},
     )
