@@ -16,6 +16,7 @@ from typing import Any
 
 from typer.main import get_command
 
+from tools.httpapi import http_api
 from watcher import __version__
 from watcher.cli.main import app
 from watcher.web.families import FAMILIES, LABELS, MOST_VALUES, OTHER
@@ -239,6 +240,7 @@ def _lines(lines: Iterable[str]) -> str:
 DOCUMENTS: dict[str, Callable[[], str]] = {
     "docs/man/watcher.1": manual,
     "docs/reference/commands.md": commands,
+    "docs/reference/http-api.md": lambda: http_api(_MADE),
     "docs/reference/metrics.md": metrics,
 }
 """What is made, by its place in the repository."""
