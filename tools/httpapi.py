@@ -24,9 +24,9 @@ def http_api(made: str) -> str:
 
 {made}
 
-The server listens on `web.host` and `web.port`, `127.0.0.1:8321` unless told otherwise. Reading needs no token: whoever
-can reach the address can read everything. `/api/v1/openapi.json` is this page for programs, with every key and its type.
-Unknown parameters and keys are refused. An error is `{{"error": text}}`; 503 means that the store can't be read.
+The server listens on `web.host` and `web.port`, `127.0.0.1:8321` unless told otherwise. Reading needs no token:
+whoever can reach the address can read everything. `/api/v1/openapi.json` is this page for programs, with every key and
+its type. Unknown parameters and keys are refused. An error is `{{"error": text}}`; 503: the store can't be read.
 
 ## Reading
 
@@ -40,9 +40,9 @@ Unknown parameters and keys are refused. An error is `{{"error": text}}`; 503 me
 
 They need the setting `web.token`, sent as `Authorization: Bearer …`; without the setting every order is refused (403).
 Each says who gives it, in the key `name` or in the header `{NAME_HEADER}`: the name is kept with what was done, and is
-not proven. A body is a JSON object of type `application/json`, at most {LONGEST_BODY // 1024} KB. Of wrong tokens an address may
-send {BURST}, then one more every {EVERY:.0f} seconds; the rest is answered with 429. A word that comes too late gets 409
-and says what was first.
+not proven. A body is a JSON object of type `application/json`, at most {LONGEST_BODY // 1024} KB. Of wrong tokens an
+address may send {BURST}, then one more every {EVERY:.0f} seconds; the rest is answered with 429. A word that comes too
+late gets 409 and says what was first.
 
 | method and path | body | what it does |
 |---|---|---|
@@ -59,7 +59,8 @@ The page does the same for people who log in at `/login` with the token and a na
 ## Events
 
 `/events` sends `event: changed` with `{{"at": moment, "topics": […]}}` as soon as something was stored, at most once a
-second; topics are {topics}. A comment comes every 15 seconds. At most {MOST_STREAMS} may listen at a time; one more gets 503 with `Retry-After`.
+second; topics are {topics}.
+A comment comes every 15 seconds. At most {MOST_STREAMS} may listen at a time; one more gets 503 with `Retry-After`.
 """
 
 

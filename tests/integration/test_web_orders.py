@@ -1,5 +1,6 @@
 """Orders over HTTP on a real server: who may give them, what they do, and that each is kept with who, how and why."""
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,6 +13,7 @@ from tests.doors import ALERT, TOKEN, Doors, open_doors
 from tests.fakes import FakeClock
 from tests.stored import NOW
 from watcher.service.records import Act, ProposalState
+from watcher.web import bodies
 from watcher.web.session import LIFETIME, Sessions
 from watcher.web.throttle import BURST, EVERY
 
@@ -382,6 +384,16 @@ async def test_a_body_that_a_form_of_another_site_could_send_is_no_order(doors: 
         answer = await doors.client.post("/api/v1/proposals/p1/veto", content='{"name": "Eve"}', headers=headers)
 
         assert (answer.status_code, state(doors)) == (415, ProposalState.PROPOSED)
+
+
+async def test_a_body_that_does_not_come_holds_no_connection(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", doors.server.port)
+    writer.write(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoken")
+    answer = (await reader.read()).decode()
+    writer.close()
+
+    assert answer.startswith("HTTP/1.1 408")
 
 
 async def test_a_body_that_is_no_json_is_told_so(doors: Doors) -> None:

@@ -1,5 +1,6 @@
 """What clients send: bodies of bounded size, the fields of forms and of JSON objects, and text fit to be kept."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 
 LONGEST_BODY = 16 * 1024
 """Bytes."""
+PATIENCE = 10.0
+"""Seconds that a body may take: who sends one slowly holds a connection, and those are bounded."""
 LONGEST_NAME, LONGEST_TEXT = 100, 500
 """Characters of who acts, and of why."""
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
@@ -23,14 +26,17 @@ async def read_body(request: Request, most: int = LONGEST_BODY) -> bytes:
     """The body.
 
     Raises:
-        HTTPException: it is longer than `most` bytes (413), or was cut off (400).
+        HTTPException: it is longer than `most` bytes (413), takes too long (408), or was cut off (400).
     """
     body = b""
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                raise HTTPException(413, "That is too much")
+        async with asyncio.timeout(PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise HTTPException(413, "That is too much")
+    except TimeoutError as error:
+        raise HTTPException(408, "The request took too long") from error
     except ClientDisconnect as error:
         raise HTTPException(400, "The request was cut off") from error
     return body

@@ -53,6 +53,7 @@ _NOT_FOUND = {404: "there is no such thing"}
 _ORDERED = {
     401: "no token, or a wrong one",
     403: "no token is configured",
+    408: "the body took too long",
     413: "the body is too long",
     415: "the body is no JSON by its type",
     429: "too many wrong tokens",
