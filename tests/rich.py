@@ -65,7 +65,7 @@ def _alerts(tx: Writes) -> None:
         tx.save_alert(alert)
         told = Transition(alert=alert, reason=TransitionReason.FIRST, at=NOW, note="note")
         tx.add_transition(told, {"cancel": "off"})
-    acknowledge(tx, ALERT.id, author="Ada", comment="on it", now=NOW)
+    acknowledge(tx, ALERT.id, author="Ada", comment="on it", now=NOW, until=at(60))
     add_silence(tx, ["rule=x"], at(60) - NOW, author="Ada", comment=HOSTILE, now=NOW)
 
 

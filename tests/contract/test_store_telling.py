@@ -91,6 +91,15 @@ async def test_the_first_acknowledgement_of_an_alert_stays(store: Store) -> None
     assert await store.read(lambda tx: tx.acks()) == {"a": first}
 
 
+async def test_an_acknowledgement_may_hold_until_a_time_and_is_let_go_then(store: Store) -> None:
+    held = Ack("a", "an operator", "on it", NOW, at(60))
+    await store.write(lambda tx: tx.save_ack(held))
+    assert await store.read(lambda tx: tx.ack("a")) == held
+
+    await store.write(lambda tx: tx.drop_ack("a"))
+    assert await store.read(lambda tx: tx.acks()) == {}
+
+
 async def test_decisions_of_an_alert_come_in_order_with_their_keys(store: Store) -> None:
     held, told = a_decision("a", "held: silence", why="why"), a_decision("a", at=at(1))
     await store.write(lambda tx: tx.add_decisions([(held, ""), (a_decision("b"), "k-1"), (told, "k-1")]))

@@ -148,6 +148,22 @@ def test_an_acknowledgement_shows_wherever_the_alert_does_and_the_first_stays(st
     assert len(read(state, lambda reads: [d for d, _ in reads.decisions(ALERT.id) if d.what == "acknowledged"])) == 1
 
 
+@pytest.mark.parametrize("until", ["2h", (SystemClock().now() + timedelta(hours=2)).isoformat()])
+def test_an_acknowledgement_may_hold_until_a_time(state: Path, until: str) -> None:  # noqa: ARG001
+    known = run("ack", ALERT.id, "--until", until, "--format", "json").json
+
+    held = datetime.fromisoformat(known["acknowledged_until"]) - datetime.fromisoformat(known["acknowledged_at"])
+    assert abs(held - timedelta(hours=2)) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("until", ["soon", "0s", "400d", "2020-01-01T00:00:00Z", "2120-01-01T00:00:00Z", "2026-12-01"])
+def test_a_time_that_can_not_be_meant_acknowledges_nothing(state: Path, until: str) -> None:
+    done = run("ack", ALERT.id, "--until", until)
+
+    assert (done.code, "ack: " in done.err) == (2, True)
+    assert read(state, lambda reads: (reads.acks(), reads.audits())) == ({}, [])
+
+
 def test_the_id_of_a_message_will_do_for_its_alert(state: Path) -> None:
     story = run("explain", "k-2", "--format", "json").json
     done = run("ack", "k-1")

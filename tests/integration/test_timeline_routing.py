@@ -55,11 +55,10 @@ def silencing(live: Scene, *matchers: str, minutes: float) -> Callable[[], Any]:
     return write(live, work)
 
 
-async def acked(live: Scene) -> None:
-    found = (await live.alerts())[0]
-    await live.store.write(
-        lambda tx: acknowledge(tx, found.id, author="an operator", comment="on it", now=live.clock.now())
-    )
+async def acked(live: Scene, minutes: float | None = None, author: str = "an operator") -> None:
+    found, now = (await live.alerts())[0], live.clock.now()
+    until = None if minutes is None else now + timedelta(minutes=minutes)
+    await live.store.write(lambda tx: acknowledge(tx, found.id, author=author, comment="on it", now=now, until=until))
 
 
 async def test_routes_send_by_label_and_the_last_one_takes_the_rest(tmp_path: Path) -> None:
@@ -176,6 +175,21 @@ async def test_reminders_go_on_over_restarts_until_somebody_acknowledges(tmp_pat
         live.expect(between("61m", "62m"), REMINDER)
         live.expect(between("120m", "122m"), resolved("high"))
         await live.run("130m")
+
+
+async def test_reminders_come_again_when_the_time_of_an_acknowledgement_is_over(tmp_path: Path) -> None:
+    async with scene(tmp_path, routing=a_routing(repeat_interval=timedelta(minutes=30))) as live:
+        live.job(total_steps=5000)
+        live.at("1m", loss=9)
+        live.do("10m", lambda: acked(live, minutes=60))
+        live.do("20m", lambda: acked(live, author="somebody else"))  # the first stays, as long as it holds
+        live.expect(between("1m", "2m"), firing("high"))
+        live.expect(between("70m", "72m"), REMINDER)
+        live.do("90m", lambda: acked(live, author="somebody else"))
+        await live.run("200m")
+        acks = await live.store.read(lambda reads: list(reads.acks().values()))
+
+    assert [(ack.author, ack.until) for ack in acks] == [("somebody else", None)]
 
 
 async def test_what_is_held_is_still_held_after_a_restart(tmp_path: Path) -> None:

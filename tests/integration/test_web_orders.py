@@ -11,7 +11,7 @@ import pytest
 
 from tests.doors import ALERT, TOKEN, Doors, open_doors
 from tests.fakes import FakeClock
-from tests.stored import NOW
+from tests.stored import NOW, at
 from watcher.service.records import Act, ProposalState
 from watcher.web import bodies
 from watcher.web.session import LIFETIME, Sessions
@@ -236,11 +236,11 @@ async def test_behind_a_proxy_forms_come_from_the_public_address(tmp_path: Path)
 
 async def test_a_form_acknowledges_an_alert(doors: Doors) -> None:
     await doors.log_in()
-    answer = await doors.act("ack", alert=ALERT.id, note="on it")
+    answer = await doors.act("ack", alert=ALERT.id, note="on it", until="2h")
 
     ack = doors.app.store.read_now(lambda reads: reads.ack(ALERT.id))
     assert (answer.status_code, answer.headers["location"]) == (303, "/jobs/ft-1")
-    assert (ack.author, ack.comment) == ("Ada", "on it") if ack else pytest.fail("no ack")
+    assert (ack.author, ack.comment, ack.until) == ("Ada", "on it", at(120)) if ack else pytest.fail("no ack")
     assert kept(doors) == [("Ada", "page", Act.ACK, "on it")]
 
 
@@ -289,6 +289,7 @@ async def test_a_form_holds_a_drill(doors: Doors) -> None:
 UNMEANT_FORMS: list[tuple[str, dict[str, str], int]] = [
     ("ack", {"alert": "nope"}, 404),
     ("ack", {}, 400),
+    ("ack", {"alert": ALERT.id, "until": "yesterday"}, 400),
     ("veto", {"proposal": "nope"}, 404),
     ("unsilence", {"silence": "nope"}, 404),
     ("drill", {"receiver": "nope"}, 404),

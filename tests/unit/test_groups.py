@@ -1,7 +1,7 @@
 """Groups: what is told together, when, again, to whom else, and what is held back; flushed as the router does."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.stored import NOW, at
 from watcher.domain import codec
 from watcher.domain.alerts import TransitionReason
-from watcher.domain.groups import Decision, Group, Member, Telling, Timing, add_news, flush, storm
+from watcher.domain.groups import FOREVER, Decision, Group, Member, Telling, Timing, add_news, flush, storm
 from watcher.domain.muting import Muted
 
 FIRST, RESOLVED, REMINDER = TransitionReason.FIRST, TransitionReason.RESOLVED, TransitionReason.REMINDER
@@ -36,7 +36,7 @@ class Receiver:
     escalate_to: str = ""
     mutes: Callable[[str, float], Muted | None] = lambda _alert, _minute: None
     group: Group = field(default_factory=lambda: Group(key="g", receiver="team", route=""))
-    acked: set[str] = field(default_factory=set)
+    acked: dict[str, datetime] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     tellings: list[Telling] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Receiver:
             self.timing,
             now=now,
             muted=lambda member: self.mutes(member.alert_id, minute),
-            acknowledged=self.acked.__contains__,
+            acknowledged=lambda alert: until if (until := self.acked.get(alert, now)) > now else None,
             escalate_to=self.escalate_to,
         )
         assert self.group.flush_at is None or self.group.flush_at > now
@@ -239,7 +239,7 @@ def test_who_is_acknowledged_is_not_repeated_but_ends() -> None:
     team.news(0, "a")
     team.news(0, "b")
     team.live(60)
-    team.acked.add("a")
+    team.acked["a"] = FOREVER
     team.news(10 * 60, "a", RESOLVED)
 
     assert [entry for entry in team.to() if entry[1] == "a"] == [(1, "a", "first"), (600, "a", "resolved")]
@@ -250,6 +250,19 @@ def test_who_is_acknowledged_is_not_repeated_but_ends() -> None:
 # --- escalation ---
 
 URGENT = Timing(repeat_interval=timedelta(hours=4), escalate_after=timedelta(minutes=30))
+
+
+def test_who_is_acknowledged_until_a_time_is_repeated_and_escalated_from_then_on() -> None:
+    team = Receiver(replace(TIMING, escalate_after=timedelta(minutes=30)), escalate_to="boss")
+    team.news(0, "a")
+    team.acked["a"] = at(300)
+    team.live(299)
+    before = list(team.told)
+    team.live(600)
+
+    assert before == [(1, "team", "a", "first")]
+    assert team.to()[1:] == [(300, "a", "reminder"), (540, "a", "reminder")]
+    assert team.to("boss")[0] == (300, "a", "escalated")
 
 
 def test_what_nobody_acknowledged_in_time_goes_to_somebody_else_once_and_so_does_its_end() -> None:
@@ -267,7 +280,7 @@ def test_what_was_acknowledged_or_over_in_time_goes_to_nobody_else() -> None:
     team.news(0, "a")
     team.news(0, "b")
     team.live(20)
-    team.acked.add("a")
+    team.acked["a"] = FOREVER
     team.news(20, "b", RESOLVED)
     team.live(300)
 
@@ -419,7 +432,7 @@ def lived(
             team.news(minute, firing.pop(name)[0], RESOLVED)
         elif what == "ack" and name in firing:
             team.live(minute)
-            team.acked.add(firing[name][0])
+            team.acked[firing[name][0]] = FOREVER
     team.live(minute + 1500)
     return team, dict(firing.values())
 
@@ -477,7 +490,7 @@ def test_nothing_new_is_told_while_it_is_muted(
 def test_who_is_acknowledged_before_the_first_repeat_is_never_repeated(acked: bool) -> None:  # noqa: FBT001
     team = Receiver(URGENT, escalate_to="boss")
     team.news(0, "a")
-    team.acked |= {"a"} if acked else set()
+    team.acked |= {"a": FOREVER} if acked else {}
     team.live(1000)
 
     assert (REMINDER.value in {reason for *_, reason in team.told}) is not acked

@@ -123,6 +123,7 @@ def ack(
         str, typer.Argument(metavar="ALERT", help="Its id, as `watcher alerts` shows it, or that of a message.")
     ],
     comment: Annotated[str, typer.Option("--comment", help="What is done about it.")] = "",
+    until: Annotated[str, typer.Option("--until", help="For so long (2h), or until a moment; else for good.")] = "",
     author: AuthorOption = None,
     config: ConfigOption = None,
     state_dir: StateOption = None,
@@ -132,7 +133,7 @@ def ack(
 
     JSON is one document, {"alert", "acknowledged_by", "acknowledged_at", "comment", …}; who was first stays.
     """
-    request = {"do": "ack", "alert": alert, "author": author or login(), "comment": comment}
+    request = {"do": "ack", "alert": alert, "author": author or login(), "comment": comment, "until": until}
     known = _asked(request, ack_asked, config, state_dir)
     if format is Format.JSON:
         print_json(known)

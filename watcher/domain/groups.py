@@ -17,6 +17,8 @@ _ENDS = frozenset({TransitionReason.RESOLVED, TransitionReason.ENDED})
 _ALONE = frozenset({TransitionReason.CANCEL_PROPOSED})
 """Told in a message of its own, however many there are: a cancel that is lost in a list was announced to nobody."""
 _ACKNOWLEDGED = "acknowledged"
+FOREVER = datetime.max.replace(tzinfo=UTC)
+"""The end of an acknowledgement that has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +125,13 @@ def flush(
     *,
     now: datetime,
     muted: Callable[[Member], Muted | None],
-    acknowledged: Callable[[str], bool],
+    acknowledged: Callable[[str], datetime | None],
     escalate_to: str = "",
 ) -> Flush:
-    """Tell what is due of a group, and set its next time; members that are over are let go."""
+    """Tell what is due of a group, and set its next time; members that are over are let go.
+
+    `acknowledged` says until when somebody has an alert, FOREVER among the answers, or None where nobody has it.
+    """
     return _Flushing(group, timing, now, muted, acknowledged, escalate_to).work()
 
 
@@ -138,7 +143,7 @@ class _Flushing:
     timing: Timing
     now: datetime
     muted: Callable[[Member], Muted | None]
-    acknowledged: Callable[[str], bool]
+    acknowledged: Callable[[str], datetime | None]
     escalate_to: str
     result: Flush = field(default_factory=Flush)
     looks: list[datetime] = field(default_factory=list)
@@ -244,7 +249,7 @@ class _Flushing:
         """What nobody acknowledged in time; muted, it waits."""
         after, items = self.timing.escalate_after, list[Item]()
         for member in self._on() if after is not None and self.escalate_to else ():
-            if member.escalated or member.told_at is None or after is None or self.acknowledged(member.alert_id):
+            if member.escalated or member.told_at is None or after is None or self._has(member):
                 continue
             if member.told_at + after > self.now:
                 self.looks.append(member.told_at + after)
@@ -260,7 +265,7 @@ class _Flushing:
         return [member for member in self.group.members.values() if member.is_on]
 
     def _is_acknowledged(self, member: Member, interval: timedelta) -> bool:
-        if not self.acknowledged(member.alert_id):
+        if not self._has(member):
             return False
         if member.muted != _ACKNOWLEDGED and member.last_at is not None:
             if member.last_at + interval > self.now:
@@ -269,6 +274,13 @@ class _Flushing:
                 member.muted = _ACKNOWLEDGED
                 self._note(member, f"not repeated: {_ACKNOWLEDGED}")
         return True
+
+    def _has(self, member: Member) -> bool:
+        """Whether somebody has it now; the end of that is looked at in time."""
+        until = self.acknowledged(member.alert_id)
+        if until is not None and until != FOREVER:
+            self.looks.append(until)
+        return until is not None
 
     def _tell(self, receiver: str, items: Sequence[Item]) -> None:
         """What began and what ended are told apart, so that a title can say which it is; no end before a beginning."""
@@ -294,7 +306,7 @@ class _Flushing:
 
 def _due(last: Sequence[datetime], interval: timedelta) -> datetime:
     """When alerts that were told last at these times are told again: together, but none waits half an interval more."""
-    return min(max(last), min(last) + interval / 2) + interval if last else datetime.max.replace(tzinfo=UTC)
+    return min(max(last), min(last) + interval / 2) + interval if last else FOREVER
 
 
 def storm(tellings: Sequence[Telling], most: int) -> list[Telling]:

@@ -27,7 +27,7 @@ def explain_view(reads: Reads, word: str) -> Json:
         "acknowledged": ack_view(ack) if ack else None,
         "transitions": [_transition(stored) for stored in history],
         "decisions": decision_views(reads, alert_id),
-        "next": _next(reads, alert_id, acknowledged=ack is not None),
+        "next": _next(reads, alert_id, acknowledged=ack is not None and ack.until is None),
         "policy": _policy(history),
         "cancels": [proposal_view(proposal) for proposal in proposals if proposal.alert_id == alert_id],
     }

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watcher.domain.alerts import Alert, AlertState
-from watcher.domain.groups import Decision
+from watcher.domain.durations import parse_duration
+from watcher.domain.groups import FOREVER, Decision
 from watcher.domain.matching import Matcher, parse_matcher
 from watcher.domain.muting import Silence
 from watcher.service.consent import Person
@@ -71,12 +72,35 @@ def ack_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str
     Raises:
         ConfigError: there is no such alert, or it is over.
     """
-    person = _person(request)
-    known = acknowledge(tx, str(request["alert"]), author=person.who, comment=person.why, now=now)
+    person, until = _person(request), _until(str(request.get("until", "")), now)
+    known = acknowledge(tx, str(request["alert"]), author=person.who, comment=person.why, now=now, until=until)
     subject = alert_of(tx, known["alert"]).subject
     outcome = f"alert {known['alert']}, {known['acknowledged_by']} has it"
     tx.add_audit(person.audit(Act.ACK, JobKey(subject.account, subject.job_id), now, outcome=outcome))
     return known
+
+
+def _until(text: str, now: datetime) -> datetime | None:
+    """A duration from now, or a moment; nothing is for good."""
+    if not text:
+        return None
+    try:
+        until = now + parse_duration(text)
+    except (ValueError, OverflowError):
+        until = _moment(text)
+    if not now < until <= now + LONGEST_SILENCE:
+        raise ConfigError(f"ack: {text}: expected a time that is to come, and at most 366d ahead")
+    return until
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ConfigError(f"ack: {text!r}: expected a duration such as 2h, or a moment such as 2026-11-30T08:00:00Z")
+    return found.astimezone(UTC)
 
 
 def _person(request: Mapping[str, Any]) -> Person:
@@ -154,22 +178,48 @@ def silence_view(silence: Silence, now: datetime) -> dict[str, Any]:
     }
 
 
-def acknowledge(tx: Writes, alert_id: str, *, author: str, comment: str, now: datetime) -> dict[str, Any]:
-    """Somebody takes care of an alert: it is not repeated or escalated any more. The first one to say so stays.
+def held_until(tx: Writes, alert_id: str, now: datetime) -> datetime | None:
+    """Until when somebody has an alert; None where nobody has it. An acknowledgement whose time is over is let go."""
+    known = tx.ack(alert_id)
+    if known is None or known.until is None:
+        return None if known is None else FOREVER
+    if known.until > now:
+        return known.until
+    tx.drop_ack(alert_id)
+    return None
+
+
+def acknowledge(
+    tx: Writes, alert_id: str, *, author: str, comment: str, now: datetime, until: datetime | None = None
+) -> dict[str, Any]:
+    """Somebody takes care of an alert: it is not repeated or escalated any more, or not until a time.
+
+    The first one to say so stays, as long as it holds.
 
     Raises:
         ConfigError: there is no such alert, or it is over.
     """
     alert = alert_of(tx, alert_id)
+    held_until(tx, alert.id, now)
     known = tx.ack(alert.id)
     if known is None and alert.state is not AlertState.FIRING:
         raise ConfigError(f"alert {alert.id} is over: there is nothing left to acknowledge")
     if known is None:
-        known = Ack(alert.id, author, comment, now)
+        known = Ack(alert.id, author, comment, now, until)
         tx.save_ack(known)
-        why = f"by {author}" + (f": {comment}" if comment else "")
+        held = f" until {iso(until)}" if until else ""
+        why = f"by {author}{held}" + (f": {comment}" if comment else "")
         tx.add_decisions([(Decision(alert_id=alert.id, receiver="", at=now, what="acknowledged", why=why), "")])
+        if until is not None:
+            _look_again(tx, alert.id, until)
     return {"alert": alert.id, "rule": alert.rule, "subject": alert.subject.name, **ack_view(known)}
+
+
+def _look_again(tx: Writes, alert_id: str, at: datetime) -> None:
+    for group in tx.groups():
+        if alert_id in group.members:
+            group.flush_at = at if group.flush_at is None else min(group.flush_at, at)
+            tx.save_group(group)
 
 
 def alert_of(reads: Reads, word: str) -> Alert:
@@ -190,4 +240,9 @@ def alert_of(reads: Reads, word: str) -> Alert:
 
 def ack_view(ack: Ack) -> dict[str, Any]:
     """An acknowledgement as JSON values."""
-    return {"acknowledged_by": ack.author, "acknowledged_at": iso(ack.at), "comment": ack.comment}
+    return {
+        "acknowledged_by": ack.author,
+        "acknowledged_at": iso(ack.at),
+        "acknowledged_until": iso(ack.until),
+        "comment": ack.comment,
+    }

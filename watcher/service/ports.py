@@ -285,6 +285,9 @@ class Writes(Reads, Protocol):
     def save_ack(self, ack: Ack) -> None:
         """The first acknowledgement of an alert stays."""
 
+    def drop_ack(self, alert_id: str) -> None:
+        """Its time is over."""
+
     def add_decisions(self, decisions: Sequence[tuple[Decision, str]]) -> None: ...
 
     def set_keep(self, key: JobKey, *, keep: bool) -> None: ...

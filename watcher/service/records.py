@@ -274,12 +274,13 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """A person took care of an alert: it is not repeated or escalated any more."""
+    """A person takes care of an alert: it is not repeated or escalated any more, or not until a time."""
 
     alert_id: str
     author: str
     comment: str
     at: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

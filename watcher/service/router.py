@@ -14,6 +14,7 @@ from watcher.domain.groups import Decision, Group, Item, Member, Telling, add_ne
 from watcher.domain.messages import Message
 from watcher.domain.muting import Muted, muted_by
 from watcher.domain.routing import Route, Routing, group_key, is_told, labels, matching_routes
+from watcher.service.people import held_until
 from watcher.service.ports import Clock, Reads, Receivers, Store, Writes
 from watcher.service.records import AlertQuery, Effect, NewEffect, StoredTransition
 
@@ -160,7 +161,7 @@ class _Run:
                     route.timing,
                     now=self._now,
                     muted=lambda member, route=route: self._muted(member, route),  # type: ignore[misc]
-                    acknowledged=lambda alert_id: self._tx.ack(alert_id) is not None,
+                    acknowledged=lambda alert_id: held_until(self._tx, alert_id, self._now),
                     escalate_to=route.escalate_to,
                 )
                 tellings += result.tellings

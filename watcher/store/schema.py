@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from watcher.service.records import Topic
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision that this version knows, oldest first; the last one is what `metadata` describes."""
 
 metadata = MetaData(
@@ -256,6 +256,7 @@ acks = Table(
     Column("author", Text, nullable=False),
     Column("comment", Text, nullable=False),
     Column("at", Micros, nullable=False),
+    Column("until", Micros),
 )
 
 # Why each alert was told, held or never told, and to whom: what `watcher explain` shows.

@@ -13,7 +13,7 @@ from watcher.service.records import Ack, OutboxRow
 from watcher.store import schema
 from watcher.store.connected import Connected
 from watcher.store.rows import effect_from_row
-from watcher.store.values import dump, load, micros, moment
+from watcher.store.values import AnyRow, dump, load, micros, micros_or_none, moment, moment_or_none
 
 _groups, _silences = schema.groups.c, schema.silences.c
 _acks, _decisions, _outbox = schema.acks.c, schema.decisions.c, schema.outbox.c
@@ -40,7 +40,7 @@ class TellingReads(Connected):
 
     def ack(self, alert_id: str) -> Ack | None:
         row = self._run(select(schema.acks).where(_acks.alert_id == alert_id)).first()
-        return None if row is None else Ack(row.alert_id, row.author, row.comment, moment(row.at))
+        return None if row is None else _ack(row)
 
     def told_by(self, key: str) -> list[str]:
         told = select(_decisions.alert_id).where(_decisions.outbox_key == key).distinct().order_by(_decisions.alert_id)
@@ -48,7 +48,7 @@ class TellingReads(Connected):
 
     def acks(self) -> dict[str, Ack]:
         found = self._run(select(schema.acks))
-        return {row.alert_id: Ack(row.alert_id, row.author, row.comment, moment(row.at)) for row in found}
+        return {row.alert_id: _ack(row) for row in found}
 
     def effects(self, key: str) -> list[OutboxRow]:
         same = or_(_outbox.key == key, _outbox.key.startswith(f"{key}:", autoescape=True))
@@ -96,8 +96,12 @@ class TellingWrites(TellingReads):
 
     def save_ack(self, ack: Ack) -> None:
         values = {"alert_id": ack.alert_id, "author": ack.author, "comment": ack.comment, "at": micros(ack.at)}
+        values["until"] = micros_or_none(ack.until)
         fresh = upsert(schema.acks).values(values)
         self._run(fresh.on_conflict_do_nothing(index_elements=["alert_id"]))
+
+    def drop_ack(self, alert_id: str) -> None:
+        self._run(delete(schema.acks).where(_acks.alert_id == alert_id))
 
     def add_decisions(self, decisions: Sequence[tuple[Decision, str]]) -> None:
         rows = [
@@ -120,3 +124,7 @@ class TellingWrites(TellingReads):
             if group.flush_at is not None and group.flush_at > latest:
                 group.flush_at = latest
                 self.save_group(group)
+
+
+def _ack(row: AnyRow) -> Ack:
+    return Ack(row.alert_id, row.author, row.comment, moment(row.at), moment_or_none(row.until))

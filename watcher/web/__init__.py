@@ -1,1 +1,1 @@
-"""The web server: JSON API, probes, metrics and the page, all of it read-only."""
+"""The web server: page, JSON API, probes and metrics for all; orders for those who have the token."""

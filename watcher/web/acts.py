@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from watcher.web.bodies import LONGEST_TEXT, local_path, read_form, text_of
+from watcher.web.bodies import LONGEST_NAME, LONGEST_TEXT, local_path, read_form, text_of
 from watcher.web.desk import By, Desk
 from watcher.web.session import require_form
 
@@ -38,7 +38,8 @@ class Acts:
         return [Route(f"/act/{name}", _endpoint(act), methods=["POST"]) for name, act in acts.items()]
 
     async def _ack(self, fields: Fields, name: str) -> None:
-        await self._desk.ack(_id(fields, "alert"), By(name, text_of(fields, "note", LONGEST_TEXT), _VIA))
+        by = By(name, text_of(fields, "note", LONGEST_TEXT), _VIA)
+        await self._desk.ack(_id(fields, "alert"), text_of(fields, "until", LONGEST_NAME), by)
 
     async def _silence(self, fields: Fields, name: str) -> None:
         """Matchers stand in one field, between blanks."""

@@ -47,7 +47,7 @@ def build_app(
     early_stopping: Callable[[], Configured] = dict,
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The application over a store that it only reads.
+    """The application. It reads the store by itself, and changes something by `handlers` alone.
 
     Args:
         store: where jobs and alerts are read.
@@ -97,7 +97,7 @@ def build_app(
     return app
 
 
-_HINTS = {404: "There is nothing at this address, or not any more.", 405: "This server only shows; it takes no orders."}
+_HINTS = {404: "There is nothing at this address, or not any more.", 405: "This address takes no such request."}
 
 
 def _for_people(request: Request) -> bool:

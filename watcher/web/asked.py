@@ -36,6 +36,7 @@ class AckOrder(Order):
     """Somebody takes care of an alert."""
 
     note: Text = Field("", description="What is done about it.")
+    until: Span = Field("", description="For so long (2h), or until a moment with its offset; else for good.")
 
 
 class SilenceOrder(Order):

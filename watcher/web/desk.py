@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from watcher.domain.alerts import AlertState
 from watcher.domain.durations import parse_duration
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Store
@@ -38,11 +39,13 @@ class Desk:
     def __init__(self, store: Store, handlers: Mapping[str, Handler]) -> None:
         self._store, self._handlers = store, handlers
 
-    async def ack(self, alert_id: str, by: By) -> Json:
-        """Somebody takes care of the alert. The first to say so stays."""
-        if await self._store.read(lambda reads: reads.alert(alert_id)) is None:
+    async def ack(self, alert_id: str, until: str, by: By) -> Json:
+        """Somebody takes care of the alert, for good or until a time. The first to say so stays."""
+        alert = await self._store.read(lambda reads: reads.alert(alert_id))
+        if alert is None:
             raise HTTPException(404, "There is no such alert")
-        return await self._people("ack", HTTPStatus.CONFLICT, by, alert=alert_id)
+        refused = HTTPStatus.BAD_REQUEST if alert.state is AlertState.FIRING else HTTPStatus.CONFLICT
+        return await self._people("ack", refused, by, alert=alert_id, until=until)
 
     async def silence(self, matchers: list[str], duration: str | float, by: By) -> Json:
         """Tell nobody of alerts that match, for a while."""

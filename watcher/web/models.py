@@ -61,6 +61,7 @@ class Acknowledgement(Answer):
 
     acknowledged_by: str
     acknowledged_at: AwareDatetime
+    acknowledged_until: AwareDatetime | None
     comment: str
 
 

@@ -39,7 +39,7 @@ class Orders:
         ]
 
     async def _ack(self, alert_id: str, order: AckOrder, name: str) -> Json:
-        return await self._desk.ack(alert_id, By(name, order.note, _VIA))
+        return await self._desk.ack(alert_id, order.until, By(name, order.note, _VIA))
 
     async def _silence(self, _: str, order: SilenceOrder, name: str) -> Json:
         return await self._desk.silence(order.matchers, order.duration, By(name, order.comment, _VIA))
