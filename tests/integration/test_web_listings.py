@@ -11,7 +11,7 @@ from tests.rich import fill
 from tests.stored import JOB, NOW, a_proposal, an_effect, at
 from tests.website import DeafStore, Site, open_site
 from watcher.service.consent import Person
-from watcher.service.people import add_silence, expire_silence
+from watcher.service.people import add_silence
 from watcher.service.ports import Writes
 from watcher.service.records import Act, ProposalState
 
@@ -82,17 +82,21 @@ async def test_what_can_not_be_meant_is_refused_rather_than_overlooked(site: Sit
     assert (answer.status_code, set(answer.json())) == (400, {"error"})
 
 
-async def test_silences_that_are_over_are_listed_on_request(site: Site) -> None:
-    made = await site.store.write(
-        lambda tx: add_silence(tx, ["rule=x"], at(60) - NOW, author="Ada", comment="why", now=NOW)
-    )
-    site.clock.advance(60)
-    await site.store.write(lambda tx: expire_silence(tx, made["id"], site.clock.now()))
-    site.clock.advance(60)
+async def test_silences_that_are_over_follow_on_request_the_last_first(site: Site) -> None:
+    def add(tx: Writes) -> None:
+        for name, minutes in (("old", 10), ("older", 5), ("long", 90), ("short", 60)):
+            add_silence(tx, [f"rule={name}"], at(minutes) - NOW, author="Ada", comment="why", now=NOW)
 
-    assert (await site.json("/api/v1/silences"))["silences"] == []
-    (past,) = (await site.json("/api/v1/silences?past=1"))["silences"]
-    assert (past["id"], past["active"], past["matchers"]) == (made["id"], False, ["rule=x"])
+    await site.store.write(add)
+    site.clock.advance(1800)
+
+    def rules(body: Any) -> list[str]:
+        return [silence["matchers"][0] for silence in body["silences"]]
+
+    assert rules(await site.json("/api/v1/silences")) == ["rule=short", "rule=long"]
+    everything = await site.json("/api/v1/silences?past=1")
+    assert rules(everything) == ["rule=short", "rule=long", "rule=old", "rule=older"]
+    assert [silence["active"] for silence in everything["silences"]] == [True, True, False, False]
 
 
 async def test_an_alert_comes_with_its_history_and_what_became_of_its_messages(site: Site) -> None:

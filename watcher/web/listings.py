@@ -61,12 +61,18 @@ class Listings:
         return json_answer(await self._store.read(find))
 
     async def silences(self, request: Request) -> Response:
-        """The first to end first; with `?past=1` those that are over too. `?limit=`."""
+        """The first to end first; with `?past=1` those that are over after them, the last first. `?limit=`."""
         query.only(request, "past", "limit")
         past, most, now = query.flag(request, "past"), query.limit(request, _FEW), self._clock.now()
-        return json_answer(
-            await self._store.read(lambda reads: dump({"silences": silence_views(reads, now, past=past)[:most]}))
-        )
+
+        def find(reads: Reads) -> bytes:
+            found = silence_views(reads, now)
+            if past:
+                known = {silence["id"] for silence in found}
+                found += [s for s in reversed(silence_views(reads, now, past=True)) if s["id"] not in known]
+            return dump({"silences": found[:most]})
+
+        return json_answer(await self._store.read(find))
 
     async def receivers(self, request: Request) -> Response:
         """Every receiver with the last result of each of its targets; `gone` are those of an older configuration."""

@@ -196,7 +196,7 @@ class Silence(Answer):
 
 
 class Silences(Answer):
-    """The first to end first."""
+    """The first to end first; after them those that are over, the last first."""
 
     silences: list[Silence]
 
