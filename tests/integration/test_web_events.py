@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from tests.doors import Doors, open_doors
+from tests.fakes import FakeClock
 from tests.stored import a_job, a_proposal, an_alert, an_effect
 from watcher.service.ports import Writes
-from watcher.web.events import MOST_STREAMS
+from watcher.service.records import Topic
+from watcher.web.events import MOST_STREAMS, Changes
 
 PATIENCE = 10.0
 
@@ -124,6 +126,18 @@ async def test_what_changes_nothing_and_what_is_rolled_back_are_not_told(doors: 
 
     assert told == ": beat"
     assert doors.clock.monotonic() - begun >= 15
+
+
+def test_a_commit_stands_though_the_loop_of_its_listeners_is_closed() -> None:
+    changes = Changes(FakeClock())
+
+    async def listen() -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(changes.listening())
+        return stack
+
+    with asyncio.run(listen()):
+        changes.committed(frozenset({Topic.JOBS}))
 
 
 async def test_a_listener_that_goes_away_leaves_nothing_behind(doors: Doors) -> None:

@@ -59,7 +59,9 @@ class Changes:
     def committed(self, topics: frozenset[Topic]) -> None:
         """Something was changed; to be called from any thread."""
         if self._streams and self._loop is not None:
-            self._loop.call_soon_threadsafe(self.changed, topics)
+            # A loop that is closed by now has nobody to tell: the commit stands all the same.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.changed, topics)
 
     def changed(self, topics: frozenset[Topic]) -> None:
         """As `committed`, in the event loop."""
