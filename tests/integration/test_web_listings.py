@@ -73,7 +73,7 @@ async def test_lists_are_filtered_and_bounded(site: Site) -> None:
         "/api/v1/receivers?x=1",
         "/api/v1/health?x=1",
         "/api/v1/jobs?limit=1",
-        "/api/v1/jobs/ft-1?acount=main",
+        "/api/v1/jobs/ft-1?accounts=main",
     ],
 )
 async def test_what_can_not_be_meant_is_refused_rather_than_overlooked(site: Site, path: str) -> None:
