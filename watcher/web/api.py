@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.countdown import timed_view
 from watcher.service.earlyview import Configured, early_stopping_view
 from watcher.service.errors import ConfigError, StoreError
-from watcher.service.jobpage import checkpoint_view, event_view, events_of, rows_of, stored_checkpoints
+from watcher.service.jobpage import event_view, events_of, rows_of
 from watcher.service.money import money_view, month_view
 from watcher.service.ports import Clock, Reads, Store
 from watcher.service.records import AlertQuery, JobRecord, Pulse
@@ -145,12 +146,13 @@ def whole_job(reads: Reads, record: JobRecord, now: datetime, early_stopping: Co
     alerts = reads.alerts(AlertQuery(account=key.account, job_id=key.job_id, limit=query.MOST))
     seen = [observation for _, observation in reads.observations(key)]
     rows, log = rows_of(seen), events_of(seen)
-    knobs = early_stopping.get(record.selection)
+    saved, knobs = stored_checkpoints(record, log, rows), early_stopping.get(record.selection)
     return job_view(record, alerts, reads.acks()) | {
         "money": money_view(reads, record, now),
         "proposals": [timed_view(proposal, now) for proposal in reads.proposals(key=key)],
         "curve": curve_view(reads, record),
-        "checkpoints": [checkpoint_view(c, key.job_id) for c in stored_checkpoints(record, log, rows)],
+        "checkpoints": [checkpoint_view(checkpoint, key.job_id) for checkpoint in saved],
+        "going_on": going_on_view(record, saved, rows, unplaced=unplaced_in(log)),
         "early_stopping": early_stopping_view(record.snapshot, rows, log, knobs, now),
         "events": [event_view(event) for event in reversed(log[-MOST_EVENTS:])],
     }

@@ -195,6 +195,36 @@ class Checkpoint(Answer):
     download: str
 
 
+class BestSaved(Answer):
+    """The checkpoint to go on from; `basis` says whose loss it is."""
+
+    step: int
+    loss: float | None
+    basis: str
+    from_checkpoint: str
+
+
+class BestUnsaved(Answer):
+    """A better place at which none was saved."""
+
+    step: int
+    loss: float | None
+
+
+class GoingOn(Answer):
+    """From which checkpoint to go on, by what they were compared, and the command; `lines` are the same in words."""
+
+    measure: str | None
+    saved: BestSaved | None
+    unsaved: BestUnsaved | None
+    newest: int | None
+    replaced: list[int]
+    not_compared: list[int]
+    command: str | None
+    missing: list[str]
+    lines: list[str]
+
+
 class Event(Answer):
     """One entry of the job's log."""
 
@@ -239,6 +269,7 @@ class WholeJob(Job):
     proposals: list[TimedProposal]
     curve: Curve
     checkpoints: list[Checkpoint]
+    going_on: GoingOn
     early_stopping: EarlyStopping | None
     events: list[Event]
 
