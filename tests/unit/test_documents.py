@@ -1,11 +1,30 @@
-"""The documents keep up with the program: what it writes itself is current, and links lead somewhere."""
+"""The documents keep up with the program: what it writes itself is current, and what people write holds."""
 
+import re
+import shlex
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from typer.main import get_command
 
-from tools.reference import DOCUMENTS, ROOT, tree
+from tests.documents import ROOT, Block, all_blocks, anchors, commands, documents, prose
+from tools.reference import DOCUMENTS, tree
+from watcher.cli.main import app
+from watcher.settings import load_settings
+
+SHELL = ("", "sh", "console")
+WHOLE = "# watcher.yaml\n"
+"""With this a block says that it is a configuration, and no part of one."""
+FILLED_IN = {
+    "TOGETHER_API_KEY": "key",
+    "TEAM_URL": "json://127.0.0.1/",
+    "SLACK_URL": "slack://xoxb-1234-1234-4ddbc191d40ee098cbaae6f3523ada2d/#training",
+    "MAIL_URL": "mailtos://user:p%40ss@smtp.example.com:465?mode=ssl&from=watcher@example.com&to=ada@example.com",
+}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -30,3 +49,58 @@ def test_the_man_page_is_good_roff() -> None:
 
     assert done.stderr == ""
     assert page.read_text().isascii()
+
+
+def test_links_lead_somewhere() -> None:
+    dead = []
+    for document in documents():
+        for target in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", prose(document)):
+            path, _, anchor = target.partition("#")
+            there = document.parent / path if path else document
+            if not there.exists() or (anchor and anchor not in anchors(there)):
+                dead.append(f"{document.relative_to(ROOT)}: {target}")
+
+    assert dead == []
+
+
+def test_the_index_names_every_document() -> None:
+    index = ROOT / "docs" / "README.md"
+    named = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)", index.read_text())}
+    told = {path for path in documents() if path.is_relative_to(index.parent) and path.parent.name != "adr"}
+
+    assert told - named == {index}, "name it in docs/README.md"
+
+
+SHOWN = [
+    pytest.param(line, id=f"{block.place}: {line}")
+    for block in all_blocks()
+    if block.kind in SHELL and not block.document.startswith(("CHANGELOG", "docs/reference/commands"))
+    for line in dict.fromkeys(commands(block))
+]
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_commands_that_are_shown_exist_with_their_options(line: str) -> None:
+    command: Any = get_command(app)
+    words = shlex.split(line)[1:]
+    if words[0].startswith("-"):  # acts as soon as it is read
+        assert words[0] in {name for option in command.params for name in option.opts}
+        return
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+
+    assert command.make_context(line, words).args == []
+
+
+CONFIGURATIONS = [pytest.param(block, id=block.place) for block in all_blocks() if block.kind == "yaml"]
+
+
+@pytest.mark.parametrize("block", CONFIGURATIONS)
+def test_configurations_that_are_shown_are_good(block: Block, tmp_path: Path) -> None:
+    known = yaml.safe_load(block.text)
+    if block.text.startswith(WHOLE):
+        path = tmp_path / "watcher.yaml"
+        path.write_text(block.text)
+        load_settings(path, FILLED_IN)
+
+    assert known

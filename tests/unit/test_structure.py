@@ -122,18 +122,6 @@ def test_decisions_are_numbered_short_and_complete() -> None:
         assert list(sections_of(record)) == ["Context", "Decision", "What we give up"]
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    dead = [
-        f"{document.name}: {target}"
-        for document in documents
-        for target in re.findall(r"\]\((?![a-z]+:)([^)#\s]+)", document.read_text())
-        if not (document.parent / target).exists()
-    ]
-
-    assert dead == []
-
-
 def test_the_changelog_keeps_what_is_not_released_on_top() -> None:
     headings = list(sections_of(ROOT / "CHANGELOG.md"))
 
