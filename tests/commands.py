@@ -89,7 +89,7 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, patch: pytest.MonkeyPatch, curves: Path, *, speed: float = 1.0) -> Iterator[World]:
+def world(directory: Path, patch: pytest.MonkeyPatch, curves: Path | None, *, speed: float = 1.0) -> Iterator[World]:
     """The environment that a person's shell would have. Time stands still until the test moves it."""
     clock, log = NsClock(time.time_ns()), directory / "requests.jsonl"
     with running_simulator(curves=curves, speed=speed, clock=clock, log=log) as base_url, restored_logs():
