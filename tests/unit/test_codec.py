@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from watcher.domain import codec
+from watcher.domain.curve import Bucket
 from watcher.service.jsontext import text_of
 
 
@@ -73,6 +74,15 @@ def test_a_whole_number_where_a_float_is_meant_is_a_float() -> None:
 
 def test_a_missing_key_takes_the_default_and_an_unknown_one_is_dropped() -> None:
     assert codec.decode(Point, {"x": 1.0, "later": 5}) == Point(1.0)
+
+
+def test_a_named_tuple_is_an_array_and_was_an_object_before() -> None:
+    bucket = Bucket(4, 3, 1, 2.5, 8)
+
+    assert codec.encode(bucket) == [4, 3, 1, 2.5, 8]
+    assert codec.decode(Bucket, [4, 3, 1, 2.5, 8]) == bucket
+    assert codec.decode(Bucket, {"rows": 4, "finite": 3, "bad": 1, "mean": 2.5, "end": 8}) == bucket
+    assert codec.decode(Bucket, [4, 3]) == Bucket(4, 3)
 
 
 @pytest.mark.parametrize(

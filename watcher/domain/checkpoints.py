@@ -248,7 +248,7 @@ def _level(curve: Curve, step: int) -> float | None:
         return None
     sum_of = Bucket()
     for bucket in reversed(curve.buckets[: at + 1]):
-        sum_of.absorb(bucket)
+        sum_of = bucket.joined(sum_of)
         if sum_of.rows >= SMOOTHED_ROWS:
             break
     return sum_of.mean if sum_of.finite == sum_of.rows else None

@@ -2,7 +2,8 @@
 
 Dataclasses become objects, tuples and lists arrays, datetimes ISO-8601, enums their value, and the three floats that
 JSON does not know become `"NaN"`, `"Infinity"` and `"-Infinity"`. Decoding is driven by type hints; a key that is
-missing takes the field's default, a key that is not known is dropped, so that fields can be added and removed.
+missing takes the field's default, a key that is not known is dropped, so that fields can be added and removed. A named
+tuple is read from an array, whose end may be missing, and from an object.
 """
 
 import dataclasses
@@ -75,7 +76,7 @@ def _decode(hint: Any, value: Any) -> Any:  # noqa: ANN401
         return datetime.fromisoformat(value)
     if hint is timedelta:
         return timedelta(seconds=value)
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
         return _decode_object(typing.cast("type", hint), value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
@@ -83,9 +84,11 @@ def _decode(hint: Any, value: Any) -> Any:  # noqa: ANN401
 
 
 def _decode_object(cls: type, value: Any) -> Any:  # noqa: ANN401
+    hints = _hints(cls)
+    if isinstance(value, list) and issubclass(cls, tuple):
+        value = dict(zip(hints, value, strict=False))
     if not isinstance(value, dict):
         raise TypeError(f"an object was expected, not {type(value).__name__}")
-    hints = _hints(cls)
     return cls(**{k: _decode(hints[k], v) for k, v in value.items() if k in hints})
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 CAPACITY = 64
 """Buckets; an even number, since neighbours are merged when all are full."""
@@ -15,11 +16,11 @@ _LARGEST = 1e300
 """A loss beyond this is drawn as this: sums and differences of such numbers must stay finite."""
 
 
-@dataclass(slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Neighbouring rows as one point: how many, how many of them finite or not finite, and the mean of the finite.
 
-    A row that is neither finite nor not finite had no value. `end` is the step of the last row.
+    A row that is neither finite nor not finite had no value. `end` is the step of the last row. A tuple, since a job's
+    state holds up to 64 and is stored at every poll: as an array it takes a quarter of the room of an object.
     """
 
     rows: int = 0
@@ -28,25 +29,21 @@ class Bucket:
     mean: float = 0.0
     end: int = 0
 
-    def add(self, value: float | None) -> None:
-        """One more row."""
-        self.rows += 1
+    def plus(self, value: float | None, step: int = 0) -> "Bucket":
+        """With one more row."""
+        rows, finite, bad, mean, _ = self
         if value is None:
-            return
+            return Bucket(rows + 1, finite, bad, mean, step)
         if not math.isfinite(value):
-            self.bad += 1
-            return
-        self.finite += 1
-        self.mean += (min(max(value, -_LARGEST), _LARGEST) - self.mean) / self.finite
+            return Bucket(rows + 1, finite, bad + 1, mean, step)
+        mean += (min(max(value, -_LARGEST), _LARGEST) - mean) / (finite + 1)
+        return Bucket(rows + 1, finite + 1, bad, mean, step)
 
-    def absorb(self, other: "Bucket") -> None:
-        """The rows of the next bucket too."""
-        self.end = other.end
-        self.rows += other.rows
-        self.bad += other.bad
-        self.finite += other.finite
-        if other.finite:
-            self.mean += (other.mean - self.mean) * (other.finite / self.finite)
+    def joined(self, after: "Bucket") -> "Bucket":
+        """With the rows of the next bucket."""
+        finite = self.finite + after.finite
+        mean = self.mean + (after.mean - self.mean) * (after.finite / finite) if after.finite else self.mean
+        return Bucket(self.rows + after.rows, finite, self.bad + after.bad, mean, after.end)
 
     @property
     def value(self) -> float | None:
@@ -69,8 +66,7 @@ class Curve:
             if len(self.buckets) == CAPACITY:
                 self._halve()
             self.buckets.append(Bucket())
-        self.buckets[-1].add(value)
-        self.buckets[-1].end = step
+        self.buckets[-1] = self.buckets[-1].plus(value, step)
 
     def values(self) -> list[float | None]:
         """One value a bucket, oldest first: a number, NaN for rows that were not finite, None for a gap."""
@@ -78,9 +74,8 @@ class Curve:
 
     def _halve(self) -> None:
         self.stride *= 2
-        for left, right in zip(self.buckets[::2], self.buckets[1::2], strict=True):
-            left.absorb(right)
-        self.buckets = self.buckets[::2]
+        pairs = zip(self.buckets[::2], self.buckets[1::2], strict=True)
+        self.buckets = [left.joined(right) for left, right in pairs]
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
@@ -103,7 +98,7 @@ def _parts(values: Sequence[float | None], width: int) -> list[Sequence[float | 
 def _point(values: Sequence[float | None]) -> float | None:
     bucket = Bucket()
     for value in values:
-        bucket.add(value)
+        bucket = bucket.plus(value)
     return bucket.value
 
 
