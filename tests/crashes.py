@@ -155,7 +155,8 @@ class WatchedTarget:
         self._deaths.point("before a send")
         await asyncio.sleep(0)
         self._deaths.check()
-        self._world.delivered.append(Delivered(self.receiver, self._world.life, message, text.render(message)))
+        world, body = self._world, text.render(message)
+        world.delivered.append(Delivered(self.receiver, world.life, message, body, world.clock.now()))
         self._deaths.point("after a send")
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.fakes import START, FakeClock
@@ -25,6 +25,7 @@ ROW_SECONDS = 10
 CANCEL_SECONDS = 15
 """So long a cancelled job goes on as cancel_requested."""
 PLAN = 100
+_INTENTS = "SELECT 1 FROM proposals WHERE requested_at IS NOT NULL AND id LIKE 'p-%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Post:
     taken: bool
     intended: bool
     """Whether the intent stood in the database file when the request came."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Delivered:
     life: int
     message: Message
     body: str
+    at: datetime
 
     @property
     def key(self) -> str:
@@ -85,6 +88,8 @@ class World:
         self.life = 0
         self.recorded: list[set[str]] = []
         """Per death: the keys that stood in the file as delivered when the process died."""
+        self.deaths: list[tuple[datetime, bool]] = []
+        """When a process died, and whether the file held an intent to cancel."""
 
     def elapsed(self, job_id: str) -> float:
         """How long the job has trained: no longer than to its cancel."""
@@ -135,8 +140,8 @@ class World:
     def cancel(self, job_id: str) -> None:
         """The POST as the API takes it: 2xx once, then 400."""
         taken = self.status(job_id) is Status.RUNNING
-        intents = self.ask_file("SELECT 1 FROM proposals WHERE requested_at IS NOT NULL AND id LIKE 'p-%'")
-        self.posts.append(Post(job_id, taken, bool(intents)))
+        intents = self.ask_file(_INTENTS)
+        self.posts.append(Post(job_id, taken, bool(intents), self.clock.now()))
         if not taken:
             raise ProviderError(FailureReason.CLIENT, status=400)
         self.cancelled_at[job_id] = self.elapsed(job_id)
@@ -149,6 +154,7 @@ class World:
     def died(self) -> None:
         """The process is gone; the next one is another life."""
         self.recorded.append({key for (key,) in self.ask_file("SELECT key FROM outbox WHERE state = 'done'")})
+        self.deaths.append((self.clock.now(), bool(self.ask_file(_INTENTS))))
         self.life += 1
 
 
