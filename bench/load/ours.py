@@ -60,7 +60,7 @@ async def sweep(app: App) -> None:
 async def measure(server: Server, folder: Path) -> None:
     logs.configure_logs(level="warning", style="json")
     clock, counts = TickingClock(), Counter[str]()
-    telemetry = PrometheusTelemetry(clock)
+    telemetry = PrometheusTelemetry()
     app = bootstrap.build(
         load_settings(settings_file(folder, server.url), {}), folder, clock=clock, telemetry=telemetry
     )

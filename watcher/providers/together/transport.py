@@ -10,6 +10,7 @@ import random
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
@@ -99,7 +100,7 @@ def http_client(headers: Mapping[str, str], limits: Limits) -> httpx.AsyncClient
         ConfigError: SSL_CERT_FILE or SSL_CERT_DIR can't be read, or a proxy variable is no usable URL.
     """
     try:
-        return HttpxAiohttpClient(
+        return _Client(
             headers=dict(headers),
             verify=httpx.create_ssl_context(),  # once: making one takes milliseconds, and each proxy would make its own
             timeout=httpx.Timeout(limits.timeout, pool=None),
@@ -108,6 +109,26 @@ def http_client(headers: Mapping[str, str], limits: Limits) -> httpx.AsyncClient
         )
     except (OSError, ssl.SSLError, ValueError, httpx.InvalidURL) as exc:
         raise ConfigError("environment: SSL_CERT_FILE, SSL_CERT_DIR or a proxy variable can't be used") from exc
+
+
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Nothing is kept of an answer."""
+
+
+_NONE = _NoCookies()
+
+
+class _Client(HttpxAiohttpClient):
+    """Keeps no cookies: an API key is all that the API asks for, and looking for them is a tenth of a request's cost."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NONE
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise NotImplementedError
 
 
 class Caller:
@@ -191,7 +212,9 @@ class Caller:
         try:
             # httpx bounds each read, so a server that drips bytes would hold the call for ever
             async with asyncio.timeout(self._limits.timeout):
-                request = self._http.build_request(method, url, params=params or None)
+                # as whole as it is: merging it with a client's defaults costs as much as sending it
+                target = f"{url}?{urlencode(params)}" if params else url
+                request = httpx.Request(method, target, headers=self._http.headers)
                 return await self._answer(call, request, effect=effect)
         except failures.FAILURES as exc:
             raise failures.of_exception(call, exc, effect=effect) from exc
