@@ -37,9 +37,9 @@ def copy(database: Path, jobs: int) -> None:
                 (job_id, new),
             )
             file.execute(
-                "INSERT INTO rule_states (subject, rule, fingerprint, state) SELECT replace(subject, ?1, ?2), rule, "
-                "fingerprint, state FROM rule_states WHERE subject LIKE '%' || ?1",
-                (job_id, new),
+                "INSERT INTO rule_states (subject, rule, fingerprint, state) SELECT ?2, rule, fingerprint, state "
+                "FROM rule_states WHERE subject = ?1",
+                (f"job:main:{job_id}", f"job:main:{new}"),
             )
             file.execute(
                 "INSERT INTO observations SELECT (SELECT id FROM jobs WHERE job_id = ?2), seq, kind, step, at_ns, "

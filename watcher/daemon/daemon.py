@@ -89,7 +89,7 @@ class Daemon:
         await self.windows.restart(RESTARTED)
         await self.faults.begin()
         for sweeper in self.sweepers:
-            await sweeper.load()
+            await sweeper.load(urgent=True)
             self.health.watch(sweeper.config.name, sweeper.config.interval)
         for part in self.parts:
             await part.start()
@@ -245,7 +245,7 @@ class Daemon:
     async def _finish(self) -> None:
         self.schedule.pause()
         for sweeper in self.sweepers:
-            await sweeper.load()  # takes the lock of a sweep that is under way: returns when it is over
+            await sweeper.idle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -127,3 +127,11 @@ def wants_detail(
 def followed_out(*, ended_at: datetime, owed_refund: bool, now: datetime) -> bool:
     """Whether a terminal job's late events are in, as far as anybody can tell."""
     return now - ended_at >= (FOLLOW_REFUND if owed_refund else FOLLOW)
+
+
+def ended_long_ago(job: Snapshot, lookback: timedelta, now: datetime) -> bool:
+    """Whether a job that is seen for the first time ended so long ago that nobody is told of it."""
+    if not job.status.terminal:
+        return False
+    ended = job.updated_at or job.started_at or job.created_at
+    return ended is None or now - ended > lookback

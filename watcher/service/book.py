@@ -30,7 +30,7 @@ from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 SPARKLINE_WIDTH = 24
 _CARRIED_THROUGH = (ProposalState.CONFIRMED, ProposalState.OVERTAKEN, ProposalState.FAILED)
 _TICKS = 30
-_KNOWN = 256
+_KNOWN = 96
 """Row keys kept in memory; an older window is looked up in the store."""
 
 RowKey = tuple[str, int, int]

@@ -1,10 +1,14 @@
-"""What is counted once it is durable, beside what sweeps and deliveries count themselves."""
+"""What is counted and logged once it is durable, beside what sweeps and deliveries count themselves."""
+
+import structlog
 
 from watcher.domain import billing
 from watcher.service.book import meter_of
 from watcher.service.ports import Telemetry
 from watcher.service.records import MANUAL, ProposalState
 from watcher.service.visit import Visit
+
+log = structlog.get_logger(__name__)
 
 
 def count(telemetry: Telemetry, visit: Visit) -> None:
@@ -13,10 +17,10 @@ def count(telemetry: Telemetry, visit: Visit) -> None:
         telemetry.cancel(proposal.state.value)
     _count_saved(telemetry, visit)
     for transition in visit.transitions:
-        telemetry.alert(transition.alert.rule, transition.reason.value)
-    spent = visit.book.fold.spent
-    while spent:
-        telemetry.rule(*spent.popitem())
+        alert, why = transition.alert, transition.reason.value
+        telemetry.alert(alert.rule, why)
+        job_id = visit.book.key.job_id
+        log.info("alert.changed", job_id=job_id, rule=alert.rule, kind=alert.kind, why=why, step=alert.step)
 
 
 def _count_saved(telemetry: Telemetry, visit: Visit) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watcher.domain.alerts import Alert, Transition
+from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.engine import Fold
 from watcher.domain.observations import Observation
 from watcher.service.book import JobBook, subject_of, unpacked
@@ -57,3 +58,8 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     steps = (book.state.pace.train_step, book.state.pace.eval_step)
     fold.last_step = max((step for step in steps if step is not None), default=None)
     return book, told
+
+
+def unwatched(record: JobRecord) -> Selection:
+    """For a job that the configuration does not select any more: no rules, and no cancels."""
+    return Selection(name=record.selection, rules=(), policy=CancelPolicy())

@@ -61,6 +61,8 @@ class ManualCancel:
             return await self._noted(records[0].key, person, known[0])
         for record in records:
             sweeper, provider = self._sweepers(record.key.account), self._provider_of(record.key.account)
+            if sweeper:
+                await sweeper.ready(job_id)
             lock = sweeper.locked(job_id) if sweeper else None
             if sweeper and provider and lock:
                 async with lock:

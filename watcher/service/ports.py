@@ -18,6 +18,7 @@ from watcher.service.records import (
     JobDetail,
     JobKey,
     JobRecord,
+    KnownJob,
     Listing,
     Metrics,
     NewEffect,
@@ -116,6 +117,9 @@ class Reads(Protocol):
 
     def jobs(self, account: str | None = None, *, open_only: bool = False) -> list[JobRecord]:
         """Newest first by created_at, then by first_seen_at."""
+
+    def known_jobs(self, account: str) -> list[KnownJob]:
+        """In the order of `jobs`."""
 
     def find_jobs(self, job_id: str) -> list[JobRecord]:
         """By exact id, over all accounts."""

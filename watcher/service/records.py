@@ -97,6 +97,23 @@ class JobRecord:
     updated_at: datetime | None = None
     successor: str | None = None
 
+    @property
+    def created_at(self) -> datetime | None:
+        return self.snapshot.created_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownJob:
+    """What a start asks of every job: a job's whole record takes ten times as long to read."""
+
+    job_id: str
+    created_at: datetime | None
+    first_seen_at: datetime
+    first_running_at: datetime | None
+    ended: bool
+    closed: bool
+    successor: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRecord:

@@ -20,10 +20,18 @@ class SweepReport:
     jobs: int = 0
     rows: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of each rule."""
 
     @property
     def ok(self) -> bool:
         return self.reason is None
+
+    def take_spent(self, seconds: dict[str, float]) -> None:
+        """What rules took on one job, by name, is counted here from now on."""
+        while seconds:
+            rule, some = seconds.popitem()
+            self.spent[rule] = self.spent.get(rule, 0.0) + some
 
     def blinding(self) -> str | None:
         """Why the account counts as not seen: a key or balance problem anywhere, or more than half of the jobs unread.

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from watcher.domain.alerts import Subject, TransitionReason
-from watcher.domain.cancel_policy import CancelPolicy
+from watcher.domain.cadence import ended_long_ago
 from watcher.domain.observations import Drift, Snapshot, SweepOutcome
 from watcher.domain.rule import SubjectKind
 from watcher.service.book import JobBook, new_book
@@ -19,15 +19,14 @@ from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.counting import count
 from watcher.service.errors import FailureReason, ProviderError, StoreError
-from watcher.service.loading import load_book, read_stored
+from watcher.service.loading import Stored, load_book, read_stored, unwatched
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
-from watcher.service.records import JobKey, JobRecord, ProposalState
+from watcher.service.records import JobKey, ProposalState
 from watcher.service.report import SweepReport
-from watcher.service.restarted import Restarts
+from watcher.service.shelf import Shelf
 from watcher.service.subjects import Faults, SubjectBook
 from watcher.service.visit import Visit
-from watcher.service.waits import Waits
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +51,10 @@ class Sweeper:
         self._reader = JobReader(provider, store)
         self._committer, self._cancels, self._faults, self._telemetry = committer, cancels, faults, telemetry
         self._books: dict[str, JobBook] = {}
-        self._closed: set[str] = set()
-        self._waits = Waits()
-        self.restarts = Restarts()
+        self._shelf = Shelf(store)
+        self.restarts = self._shelf.restarts
         self._account = SubjectBook(Subject(kind=SubjectKind.ACCOUNT, account=config.name), config.rules, store)
         self._sweeping = asyncio.Lock()
-        self._started = False
-        self._unloaded: set[str] = set()
-        """Open jobs that are in the store and not in memory: at the start, and after a failure on the way."""
         self._locks: dict[str, asyncio.Lock] = {}
         """Of jobs whose books were put away by a reload."""
         self._listed_at = 0.0
@@ -79,7 +74,8 @@ class Sweeper:
             now, begun, steps = self._clock.now(), self._clock.monotonic(), self._clock_steps
             report = SweepReport(account=self.config.name, at=now)
             drift = list[Drift]()
-            await self._load_open()
+            await self._shelf.recall(self.config.name)
+            await self._load(self._shelf.urgent)
             await self._cancels.refresh(now, self.config.name)
             self._reader.begin_sweep()
             self._listed_at = self._clock.monotonic()
@@ -94,6 +90,8 @@ class Sweeper:
                     log.warning("list.entries_unreadable", account=self.config.name, count=listing.bad)
                 await self._visit_all(listing.jobs, set(listing.bad_ids), report, drift, now)
             await self._conclude(report, drift, now)
+            for rule, seconds in report.spent.items():
+                self._telemetry.rule(rule, seconds)
             self._telemetry.sweep(self.config.name, report.reason, self._clock.monotonic() - begun, report.rows)
             self._steps_settled = steps
             return report
@@ -142,11 +140,23 @@ class Sweeper:
         """The book of a watched job; whoever changes it holds its lock."""
         return self._books.get(job_id)
 
-    async def load(self) -> None:
-        """Read the open jobs of the store, so that effects left over from a crash find their jobs."""
+    async def load(self, *, urgent: bool = False) -> None:
+        """Load the open jobs of the store; with `urgent` those that effects left over from a crash may look for."""
         async with self._sweeping:
-            await self._load_open()
+            await self._shelf.recall(self.config.name)
+            await self._load(self._shelf.urgent if urgent else self._shelf.unloaded)
             await self._account.take((), self._clock.now())
+
+    async def ready(self, job_id: str) -> None:
+        """Returns when a job is loaded, if it is open: at once, or when the first sweep after a start is over."""
+        if job_id in self._shelf.unloaded:
+            async with self._sweeping:
+                await self._load({job_id} & self._shelf.unloaded)
+
+    async def idle(self) -> None:
+        """Returns when the sweep that is under way is over."""
+        async with self._sweeping:
+            pass
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -165,31 +175,26 @@ class Sweeper:
             self._account = SubjectBook(self._account.subject, config.rules, self._store)
         self.config, self._provider, self._reader = config, provider, JobReader(provider, self._store)
         self._locks |= {job_id: book.lock for job_id, book in self._books.items()}
-        for known in (self._books, self._closed, self._unloaded):
-            known.clear()
-        self._started = False
+        self._books.clear()
+        self._shelf.forget()
 
     # --- jobs ---
 
-    async def _load_open(self) -> None:
-        """Bring into memory what is in the store. A job that can't be loaded is told, and tried again next time."""
-        if not self._started:
-            records = await self._store.read(lambda reads: reads.jobs(self.config.name))
-            for record in reversed(records):  # the newest wait is the last one noted
-                self._waits.note(record)
-                self.restarts.note(record)
-                (self._closed if record.closed else self._unloaded).add(record.key.job_id)
-            self._started = True
-        for job_id in sorted(self._unloaded):
-            if await self._guarded(job_id, self._restore(JobKey(self.config.name, job_id))) is None:
-                self._unloaded.discard(job_id)
+    async def _load(self, jobs: set[str]) -> None:
+        """Bring jobs into memory. One that can't be loaded is told, and tried again next time."""
+        for job_id in sorted(jobs):
+            await self._guarded(job_id, self._restore(job_id))
 
-    async def _restore(self, key: JobKey) -> None:
+    async def _restore(self, job_id: str) -> None:
+        key = JobKey(self.config.name, job_id)
         stored = await self._store.read(lambda reads: read_stored(reads, key))
-        if stored is None or stored.record.closed:
-            return
+        if stored is not None and not stored.record.closed:
+            await self._take_up(key, stored)
+        self._shelf.taken(job_id)
+
+    async def _take_up(self, key: JobKey, stored: Stored) -> None:
         now, selection = self._clock.now(), self.config.select(stored.record.snapshot)
-        book, told = load_book(stored, selection or _unwatched(stored.record), now)
+        book, told = load_book(stored, selection or unwatched(stored.record), now)
         visit = Visit(book, now, link=self.config.link, transitions=told)
         if selection is None and book.proposal is not None and book.proposal.state is ProposalState.PROPOSED:
             note = "Not cancelled after all: the job is not watched any more."
@@ -202,10 +207,10 @@ class Sweeper:
     async def _open(self, listed: Snapshot, now: datetime) -> JobBook | None:
         """The book of a job that is seen for the first time; None when it is not watched, or could not be loaded."""
         selection = self.config.select(listed)
-        if selection is None or listed.job_id in self._unloaded:
+        if selection is None:
             return None
         key = JobKey(self.config.name, listed.job_id)
-        if self._ended_long_ago(listed, now):
+        if ended_long_ago(listed, self.config.lookback, now):
             await self._record_silently(listed, selection, now)
             return None
         return self._books.setdefault(listed.job_id, new_book(key, listed, selection, now))
@@ -213,10 +218,12 @@ class Sweeper:
     async def _visit_all(
         self, listed: tuple[Snapshot, ...], unreadable: set[str], report: SweepReport, drift: list[Drift], now: datetime
     ) -> None:
-        jobs = {job.job_id: job for job in listed}
+        jobs, unloaded = {job.job_id: job for job in listed}, set(self._shelf.unloaded)
         self.restarts.link(self._books.values(), listed)
-        missing = [job_id for job_id in self._books if job_id not in jobs and job_id not in unreadable]
-        work = [(i, self._visit_listed(job, report, drift, now)) for i, job in jobs.items() if i not in self._closed]
+        seen = jobs.keys() | unreadable
+        missing = [job_id for job_id in (*self._books, *unloaded) if job_id not in seen]
+        closed = self._shelf.closed
+        work = [(i, self._visit_listed(job, report, drift, now)) for i, job in jobs.items() if i not in closed]
         work += [(job_id, self._visit_missing(job_id, report, now)) for job_id in missing]
         failures = await asyncio.gather(*(self._guarded(job_id, visiting) for job_id, visiting in work))
         if failures and all(isinstance(failure, StoreError) for failure in failures):
@@ -243,7 +250,7 @@ class Sweeper:
         except BaseException:
             if self._books.get(book.key.job_id) is book:
                 del self._books[book.key.job_id]
-                self._unloaded.add(book.key.job_id)
+                self._shelf.put_back(book.key.job_id)
             raise
 
     def _visit(self, book: JobBook, now: datetime) -> Visit:
@@ -255,7 +262,9 @@ class Sweeper:
 
     async def _visit_listed(self, listed: Snapshot, report: SweepReport, drift: list[Drift], now: datetime) -> None:
         if listed.status.waiting:
-            listed = replace(listed, usual_wait_seconds=self._waits.usual)
+            listed = replace(listed, usual_wait_seconds=self._shelf.waits.usual)
+        if listed.job_id in self._shelf.unloaded:
+            await self._restore(listed.job_id)
         book = self._books.get(listed.job_id) or await self._open(listed, now)
         if book is None:
             return
@@ -292,7 +301,11 @@ class Sweeper:
 
     async def _visit_missing(self, job_id: str, report: SweepReport, now: datetime) -> None:
         """A job that the list does not show any more: gone only when the API says 404 for the job itself."""
-        book = self._books[job_id]
+        if job_id in self._shelf.unloaded:
+            await self._restore(job_id)
+        book = self._books.get(job_id)
+        if book is None:
+            return
         report.jobs += 1
         async with book.lock:
             if self._books.get(job_id) is not book:
@@ -314,9 +327,10 @@ class Sweeper:
         self._cancels.follow(visit)
         visit.finish()
         if visit.book.record.first_running_at == visit.now:
-            self._waits.note(visit.book.record)
+            self._shelf.waits.note(visit.book.record)
         self._cancels.consider(visit)
         report.rows += visit.rows
+        report.take_spent(visit.book.fold.spent)
         for crash in visit.book.fold.crashes:
             self._faults.crashed(crash)
         visit.book.fold.crashes.clear()
@@ -335,24 +349,9 @@ class Sweeper:
         self._faults.over("store", job_id)
         self._faults.over("job", job_id)
         count(self._telemetry, visit)
-        for transition in visit.transitions:
-            log.info(
-                "alert.changed",
-                job_id=job_id,
-                rule=transition.alert.rule,
-                kind=transition.alert.kind,
-                why=transition.reason.value,
-                step=transition.alert.step,
-            )
         if visit.book.record.closed:
             self._books.pop(job_id, None)
-            self._closed.add(job_id)
-
-    def _ended_long_ago(self, job: Snapshot, now: datetime) -> bool:
-        if not job.status.terminal:
-            return False
-        ended = job.updated_at or job.started_at or job.created_at
-        return ended is None or now - ended > self.config.lookback
+            self._shelf.closed.add(job_id)
 
     async def _record_silently(self, job: Snapshot, selection: Selection, now: datetime) -> None:
         book = new_book(JobKey(self.config.name, job.job_id), job, selection, now)
@@ -361,7 +360,7 @@ class Sweeper:
         record.ended_at = job.updated_at or now
         record.health = "done"
         await self._committer.commit(lambda tx: tx.save_job(record))
-        self._closed.add(job.job_id)
+        self._shelf.closed.add(job.job_id)
 
     def _note_failure(self, visit: Visit, error: ProviderError, report: SweepReport) -> None:
         visit.blind = error.reason.value
@@ -387,11 +386,6 @@ class Sweeper:
         await self._faults.flush()
         if report.reason is not None:
             log.warning("sweep.failed", account=self.config.name, reason=report.reason, detail=report.detail)
-
-
-def _unwatched(record: JobRecord) -> Selection:
-    """For a job that the configuration does not select any more: no rules, and no cancels."""
-    return Selection(name=record.selection, rules=(), policy=CancelPolicy())
 
 
 SweeperOf = Callable[[str], Sweeper | None]

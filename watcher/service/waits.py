@@ -3,7 +3,7 @@
 from collections import deque
 from statistics import median
 
-from watcher.service.records import JobRecord
+from watcher.service.records import JobRecord, KnownJob
 
 _LAST = 20
 _LEAST = 5
@@ -16,9 +16,9 @@ class Waits:
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=_LAST)
 
-    def note(self, record: JobRecord) -> None:
+    def note(self, record: JobRecord | KnownJob) -> None:
         """A job has begun to run. One that was running already when it was first seen tells nothing."""
-        created, began = record.snapshot.created_at, record.first_running_at
+        created, began = record.created_at, record.first_running_at
         if created is not None and began is not None and record.first_seen_at < began:
             self._seconds.append(max(0.0, (began - created).total_seconds()))
 

@@ -12,6 +12,7 @@ from watcher.service.records import (
     Effect,
     JobKey,
     JobRecord,
+    KnownJob,
     OutboxCounts,
     OutboxRow,
     OutboxState,
@@ -34,6 +35,15 @@ _JOB_ID = select(_jobs.id).where(_THIS_JOB)
 _JOBS = select(schema.jobs).order_by(
     func.coalesce(_jobs.created_at, _jobs.first_seen_at).desc(), _jobs.first_seen_at.desc(), _jobs.id.desc()
 )
+_KNOWN_JOBS = _JOBS.with_only_columns(
+    _jobs.job_id,
+    _jobs.created_at,
+    _jobs.first_seen_at,
+    _jobs.first_running_at,
+    _jobs.ended_at,
+    _jobs.closed,
+    _jobs.successor,
+).where(_jobs.account == bindparam("account"))
 _OBSERVATIONS = (
     select(_obs.seq, _obs.kind, _obs.step, _obs.at_ns, _obs.loss, _obs.grad_norm, _obs.lr, _obs.flags, _obs.payload)
     .where(_obs.job == bindparam("job"), _obs.seq > bindparam("after"), _obs.superseded.is_(False))
@@ -117,6 +127,10 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
         statement = _JOBS if account is None else _JOBS.where(_jobs.account == account)
         statement = statement.where(schema.NOT_CLOSED) if open_only else statement
         return [rows.job_from_row(row) for row in self._run(statement)]
+
+    def known_jobs(self, account: str) -> list[KnownJob]:
+        found = self._run(_KNOWN_JOBS, {"account": account})
+        return [rows.known_from_row(row) for row in found]
 
     def find_jobs(self, job_id: str) -> list[JobRecord]:
         return [rows.job_from_row(row) for row in self._run(_JOBS.where(_jobs.job_id == job_id))]

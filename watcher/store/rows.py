@@ -15,6 +15,7 @@ from watcher.service.records import (
     Effect,
     JobKey,
     JobRecord,
+    KnownJob,
     OutboxRow,
     OutboxState,
     Proposal,
@@ -73,6 +74,19 @@ def job_from_row(row: AnyRow) -> JobRecord:
         detail_at=moment_or_none(row.detail_at),
         updated_at=moment_or_none(row.updated_at),
         successor=row.successor,
+    )
+
+
+def known_from_row(row: AnyRow) -> KnownJob:
+    """As much of a job as a start asks for."""
+    return KnownJob(
+        job_id=row.job_id,
+        created_at=moment_or_none(row.created_at),
+        first_seen_at=moment(row.first_seen_at),
+        first_running_at=moment_or_none(row.first_running_at),
+        ended=row.ended_at is not None,
+        closed=row.closed,
+        successor=row.successor is not None,
     )
 
 

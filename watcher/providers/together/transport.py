@@ -120,7 +120,7 @@ _NONE = _NoCookies()
 
 
 class _Client(HttpxAiohttpClient):
-    """Keeps no cookies: an API key is all that the API asks for, and looking for them is a tenth of a request's cost."""
+    """Keeps no cookies: an API key is all that the API asks for, and looking for them is a tenth of its cost."""
 
     @property
     def cookies(self) -> httpx.Cookies:
