@@ -68,7 +68,7 @@ def running(server: Server, folder: Path) -> Iterator[Daemon]:
         try:
             yield Daemon(process.pid, started)
         finally:
-            process.terminate()
+            process.kill()  # its state is thrown away, or must survive that
 
 
 def hold(server: Server, folder: Path, *, jobs: int, settle: float, intervals: int) -> dict[str, Any]:
