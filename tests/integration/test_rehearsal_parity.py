@@ -104,7 +104,7 @@ def rehearsed(job: str, course: Course, policy: CancelPolicy, end: float) -> lis
     ("mode", "courses", "end"),
     [
         pytest.param(CancelMode.PROPOSE, COURSES, 960, id="propose"),
-        pytest.param(CancelMode.ENFORCE, SHORT, 260, id="enforce"),
+        pytest.param(CancelMode.ENFORCE, SHORT, 300, id="enforce"),
     ],
 )
 async def test_a_rehearsal_says_what_the_daemon_does(
