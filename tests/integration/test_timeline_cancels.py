@@ -26,7 +26,8 @@ from tests.toys import High
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.observations import Status
 from watcher.service.errors import FailureReason
-from watcher.service.records import ProposalState
+from watcher.service.explain import explain_view
+from watcher.service.records import AlertQuery, ProposalState
 
 
 @pytest.fixture
@@ -99,6 +100,9 @@ async def test_a_guard_refuses_and_its_reason_is_shown(
 
         assert play.provider.posts == []
         assert any(reason in shown for shown in play.refusals())
+        (alert,) = await play.store.read(lambda reads: reads.alerts(AlertQuery(firing_only=True)))
+        story = await play.store.read(lambda reads: explain_view(reads, alert.id))
+        assert reason in story["guard"]["reason"]
 
 
 async def test_a_rule_that_may_not_cancel_does_not(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def explain(
 ) -> int:
     """Say why an alert was told or not: what happened, each decision, each delivery, and what comes next.
 
-    JSON is one document, {"alert", "acknowledged", "transitions", "decisions", "next", "policy", "cancels"}.
+    JSON is one document, {"alert", "acknowledged", "transitions", "decisions", "next", "policy", "guard",
+    "cancels"}.
     """
     with reading(config, state_dir) as store:
         found = store.read_now(lambda reads: explain_view(reads, alert))
@@ -49,6 +50,8 @@ def _story(found: Json) -> Iterator[Text]:
     yield from _section("who was told", [line for entry in found["decisions"] for line in _decision(entry)], "nobody")
     yield from _section("next", (_next(entry) for entry in found["next"]), "nothing is to be told")
     policy = [drawing.sentence(found["policy"])] if found["policy"] else []
+    if found["guard"]:
+        policy.append(f"now: {drawing.sentence(found['guard']['reason'])} (guard: {found['guard']['name']})")
     yield from _section("cancel", policy + [_cancel(entry) for entry in found["cancels"]], "none")
 
 

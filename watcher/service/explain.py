@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.groups import Group, Member
+from watcher.service.book import unpacked
 from watcher.service.people import ack_view, alert_of
 from watcher.service.ports import Reads
 from watcher.service.records import JobKey, OutboxRow, OutboxState, StoredTransition
@@ -29,6 +31,7 @@ def explain_view(reads: Reads, word: str) -> Json:
         "decisions": decision_views(reads, alert_id),
         "next": _next(reads, alert_id, acknowledged=ack is not None and ack.until is None),
         "policy": _policy(history),
+        "guard": _guard(reads, alert) if key.job_id and alert.state is AlertState.FIRING else None,
         "cancels": [proposal_view(proposal) for proposal in proposals if proposal.alert_id == alert_id],
     }
 
@@ -47,6 +50,15 @@ def _policy(history: list[StoredTransition]) -> str:
     """What was said of a cancel when the alert began."""
     facts = history[0].facts if history else None
     return str(facts.get("cancel") or "") if isinstance(facts, dict) else ""
+
+
+def _guard(reads: Reads, alert: Alert) -> Json | None:
+    """What keeps a firing alert from cancelling, as of the newest look at its job."""
+    record = reads.job(JobKey(alert.subject.account, alert.subject.job_id))
+    guards = unpacked(record).guards if record is not None else []
+    found = ((name, why) for rule, kind, name, why in guards if (rule, kind) == (alert.rule, alert.kind))
+    name, why = next(found, (None, None))
+    return None if name is None else {"name": name, "reason": why}
 
 
 def decision_views(reads: Reads, alert_id: str) -> list[Json]:

@@ -43,6 +43,7 @@ def alert_story(reads: Reads, alert: Alert, now: datetime, scheme: Scheme) -> Js
         "decisions": [_decision(entry, scheme) for entry in view["decisions"]],
         "coming": [_timed(entry) for entry in view["next"]],
         "policy": view["policy"],
+        "guard": view["guard"],
     }
 
 

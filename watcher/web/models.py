@@ -156,6 +156,13 @@ class Proposals(Answer):
     proposals: list[TimedProposal]
 
 
+class Guarded(Answer):
+    """What keeps an alert from cancelling its job."""
+
+    name: str
+    reason: str
+
+
 class AlertStory(Answer):
     """One alert whole."""
 
@@ -165,6 +172,7 @@ class AlertStory(Answer):
     decisions: list[Decision]
     next: list[Coming]
     policy: str = Field(description="What was said of a cancel when it began.")
+    guard: Guarded | None = Field(description="What keeps it from cancelling now; null where it is over or may.")
     cancels: list[Proposal]
 
 
