@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.chromium import executable
+
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
 settings.load_profile("untimed")
 
@@ -21,3 +23,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("WATCHER_", "TOGETHER_"))]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("COLUMNS", raising=False)  # parallel test processes are given a width of their own
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A browser that is not there is said once, in a line of its own."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if "tests/browser/" in report.nodeid]
+    if skipped and executable() is None:
+        terminalreporter.write_line(
+            f"browser tests: {len(skipped)} NOT run, no Chromium found: install it (apt), or name one by CHROMIUM",
+            yellow=True,
+        )

@@ -3,20 +3,45 @@
 import math
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.fakes import FakeTarget
 from tests.samples import HOSTILE_TEXT
-from tests.stored import JOB, NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
+from tests.stored import (
+    JOB,
+    NOW,
+    OTHER_JOB,
+    a_job,
+    a_proposal,
+    a_snapshot,
+    a_transition,
+    an_alert,
+    an_effect,
+    at,
+)
 from tests.website import DeafStore, Site, a_training_job, open_site
+from watcher import __version__
 from watcher.domain.alerts import Alert, AlertState, Subject
-from watcher.domain.observations import EvalRow, Event, Observation, Status
+from watcher.domain.groups import Decision
+from watcher.domain.matching import Matcher
+from watcher.domain.muting import Silence
+from watcher.domain.observations import EvalRow, Event, Observation, Status, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
-from watcher.service.records import JobKey, JobRecord
+from watcher.service.ports import Writes
+from watcher.service.records import Ack, Act, Audit, JobKey, JobRecord, ProposalState, Pulse
+from watcher.web.curve import MOST
 from watcher.web.joblist import MOST_ALERTS, MOST_JOBS
+
+ALERT = an_alert().id
+OTHERS = ("/alerts", f"/alerts/{ALERT}", "/proposals", "/silences", "/receivers", "/watcher")
+"""Pages beside those of jobs."""
 
 
 @pytest.fixture
@@ -262,6 +287,209 @@ async def test_an_id_that_two_accounts_have_gives_a_choice(site: Site) -> None:
     assert {"/jobs/ft-1?account=main", "/jobs/ft-1?account=research"} <= set(page.links)
 
 
+# --- the curve ---
+
+
+async def run(site: Site, losses: list[float | None], **changes: Any) -> None:
+    rows = [TrainRow(i + 1, int((NOW.timestamp() + i) * 1e9), loss, 1.5, 1e-4) for i, loss in enumerate(losses)]
+    await site.save(a_job(last_seq=len(rows), **changes))
+    await site.store.write(lambda tx: tx.append(JOB, 1, rows))
+
+
+async def test_the_curve_has_its_series_its_gaps_and_what_is_marked_on_it(site: Site) -> None:
+    await run(site, [2.0, 1.5, math.nan, 1.0], snapshot=a_snapshot(total_steps=9))
+    log: list[Observation] = [
+        EvalRow(3, 5, 1.25),
+        Event(type="checkpoint_save", at=NOW, message="saved", step=3),
+    ]
+    await site.store.write(lambda tx: tx.append(JOB, 5, log))
+    await site.alert(an_alert(step=4, onset=2), an_alert("completion", notice=True, step=4))
+    await site.store.write(lambda tx: tx.add_proposal(a_proposal(step=4)))
+
+    found = await site.json("/jobs/ft-1/curve.json?account=main")
+
+    assert found["series"]["train"] == [[1, 2, 3, 4], [2.0, 1.5, None, 1.0]]
+    assert found["series"]["eval"] == [[3], [1.25]]
+    assert found["series"]["grad_norm"] == [[1, 2, 3, 4], [1.5] * 4]
+    assert found["series"]["learning_rate"][1] == [1e-4] * 4
+    assert (found["bad"], found["total_steps"], found["thinned"]) == ([3], 9, False)
+    assert [(mark["kind"], mark["step"], mark["text"]) for mark in found["marks"]] == [
+        ("alert", 4, "divergence (diverged)"),
+        ("checkpoint", 3, "checkpoint 3"),
+        ("cancel", 4, "cancel: proposed"),
+    ]
+
+
+async def test_a_long_curve_is_thinned_keeps_its_spikes_and_shows_all_of_a_window(site: Site) -> None:
+    losses: list[float | None] = [1.0 + i % 7 / 10 for i in range(9000)]
+    losses[4321] = 77.0
+    await run(site, losses)
+
+    whole = await site.json("/jobs/ft-1/curve.json")
+    part = await site.json("/jobs/ft-1/curve.json?from=4000&to=4400")
+
+    assert whole["thinned"] is True
+    assert len(whole["series"]["train"][0]) <= MOST
+    assert max(whole["series"]["train"][1]) == 77.0
+    assert part["thinned"] is False
+    assert part["series"]["train"][0] == list(range(3999, 4402))
+
+
+@pytest.mark.parametrize(("query", "status"), [("?from=x", 400), ("?account=other", 404)])
+async def test_a_curve_that_can_not_be_told_is_refused(site: Site, query: str, status: int) -> None:
+    await run(site, [1.0])
+
+    assert (await site.get(f"/jobs/ft-1/curve.json{query}")).status_code == status
+
+
+async def test_without_scripts_the_curve_is_the_picture_of_the_messages(site: Site) -> None:
+    await run(site, [2.0, 1.5, 1.0])
+
+    page, drawing = await page_of(site, "/jobs/ft-1"), await site.get("/jobs/ft-1/curve.svg?account=main")
+
+    assert "/jobs/ft-1/curve.svg?account=main" in page.links
+    assert drawing.headers["content-type"] == "image/svg+xml"
+    assert "<svg" in drawing.text
+    assert "<script" not in drawing.text
+
+
+# --- alerts, proposals, silences, receivers, the watcher itself ---
+
+
+async def test_alerts_stand_in_two_lists_and_each_has_its_story_with_every_delivery(site: Site) -> None:
+    alert = an_alert(reason="It left.", evidence=(("loss", "5.31, was 0.84"),), starts_at=at(-6))
+    past = an_alert("gradient", state=AlertState.RESOLVED, starts_at=at(-9), ends_at=at(-2))
+    await site.save(a_job(snapshot=a_snapshot(suffix="support-bot")))
+    await site.alert(alert, past)
+    site.receivers.all = [FakeTarget("lane", "team", site.clock)]
+
+    def told(tx: Writes) -> None:
+        tx.add_transition(a_transition(alert))
+        decision = Decision(alert_id=alert.id, receiver="team", at=NOW, what="told", why="first")
+        tx.enqueue([an_effect("k1"), an_effect("k2", "other")], NOW)
+        tx.add_decisions([(decision, "k1"), (decision, "k2")])
+        for row in tx.claim(NOW):
+            tx.finish(row.id, NOW) if row.key == "k1" else tx.retry(row.id, at(5), "500 from the other side")
+
+    await site.store.write(told)
+
+    listed = (await page_of(site, "/alerts")).text
+    story = (await page_of(site, f"/alerts/{alert.id}")).text
+    job = (await page_of(site, "/jobs/ft-1")).text
+
+    assert "Firing critical divergence diverged on support-bot" in listed
+    assert listed.index("Told, and over") < listed.index("gradient")
+    assert "What happened 2026-11-23 10:00:00 first" in story
+    for text in (story, job):
+        assert "team : told (first) delivered fake 11-23 10:00:00" in text
+        assert "waits target other again 11-23 10:05:00 · 1 attempt 500 from the other side" in text
+    assert (await site.get("/alerts/nothing")).status_code == 404
+
+
+async def test_a_proposal_says_how_long_it_can_be_vetoed_and_what_people_did(site: Site) -> None:
+    vetoed = a_proposal("p0", OTHER_JOB, state=ProposalState.VETOED, reason="was lost")
+    proposal = a_proposal(reason="lost", announced_at=NOW, deadline_at=at(4.12), window=timedelta(minutes=5))
+    audit = Audit(at=NOW, who="Ada", via="page", what=Act.VETO, key=OTHER_JOB, outcome="too_late", why="warm-up")
+    await site.save(a_job(snapshot=a_snapshot(suffix="support-bot")), a_job(OTHER_JOB))
+
+    def save(tx: Writes) -> None:
+        tx.add_proposal(vetoed)
+        tx.add_proposal(proposal)
+        tx.add_audit(audit)
+
+    await site.store.write(save)
+
+    text = (await page_of(site, "/proposals")).text
+
+    assert "Under way proposed cancel of support-bot in 4:08" in text
+    assert "watcher veto ft-1" in text
+    assert "Over vetoed cancel of ft-2" in text
+    assert "Ada veto (page) ft-2 too late “warm-up”" in text
+    assert "proposed cancel of support-bot in 4:08" in (await page_of(site)).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "proposed cancel of ft-1 divergence"),
+        ({}, "Not announced yet: the veto window of 5 min begins when somebody was told."),
+        ({"frozen_at": NOW, "deadline_at": at(3)}, "stands still cancel of ft-1 divergence"),
+        ({"deadline_at": at(3), "approved_at": NOW}, "Approved: it is carried out as soon as the guards agree."),
+        ({"deadline_at": at(-1)}, "The window is over: it is carried out as soon as the guards agree."),
+        ({"state": ProposalState.REQUESTED}, "cancelling cancel of ft-1 divergence"),
+        ({"state": ProposalState.CONFIRMED}, "Over cancelled cancel of ft-1 divergence"),
+        ({"mode": "observe"}, "Over would cancel cancel of ft-1 divergence"),
+    ],
+)
+async def test_how_a_cancel_stands_is_said_in_words(site: Site, changes: dict[str, Any], words: str) -> None:
+    await site.save(a_job())
+    await site.store.write(lambda tx: tx.add_proposal(a_proposal(window=timedelta(minutes=5), **changes)))
+
+    assert words in (await page_of(site, "/proposals")).text
+
+
+async def test_silences_in_force_to_come_and_over(site: Site) -> None:
+    def silence(name: str, begin: float, end: float) -> Silence:
+        matchers = (Matcher("suffix", ("nightly-*",)),)
+        return Silence(
+            id=name, matchers=matchers, author="Ada", comment=f"why {name}", starts_at=at(begin), ends_at=at(end)
+        )
+
+    for one in (silence("now", -5, 20), silence("later", 30, 60), silence("past", -9, -2)):
+        await site.store.write(lambda tx, one=one: tx.save_silence(one))  # type: ignore[misc]
+
+    text = (await page_of(site, "/silences")).text
+
+    assert "active suffix=nightly-* for 20:00 by Ada" in text
+    assert "to come suffix=nightly-*" in text
+    assert text.index("why later") < text.index("Over over") < text.index("why past")
+
+
+async def test_receivers_stand_with_the_last_result_of_each_target(site: Site) -> None:
+    targets = ("good", "bad", "dead", "new")
+    site.receivers.all = [FakeTarget(name, "team", site.clock) for name in targets]
+
+    def save(tx: Writes) -> None:
+        effects = [an_effect(name, name) for name in ("good", "bad", "dead", "elsewhere")]
+        tx.enqueue(
+            [replace(effect, receiver="old") if effect.lane == "elsewhere" else effect for effect in effects], NOW
+        )
+        for row in tx.claim(at(-3)) or tx.claim(NOW):
+            if row.lane == "bad":
+                tx.retry(row.id, at(2), "503")
+            elif row.lane == "dead":
+                tx.park(row.id, NOW, "410 gone")
+            else:
+                tx.finish(row.id, at(-3))
+
+    await site.store.write(save)
+
+    text = (await page_of(site, "/receivers")).text
+
+    assert "team fake good delivered 3 min ago" in text
+    assert "team fake bad failing 1 attempt – 503 again in 2:00" in text
+    assert "team fake dead gave up – 410 gone" in text
+    assert "team fake new nothing sent yet" in text
+    assert "1 given up given up receiver what why 2026-11-23 10:00:00 team notify 410 gone" in text
+    assert "Told before, not configured any more" in text
+
+
+async def test_the_watcher_tells_of_its_accounts_its_outbox_and_its_version(site: Site) -> None:
+    site.health.pulses = {
+        "main": Pulse(interval=timedelta(seconds=30), swept_at=NOW, useful_at=at(-1)),
+        "dark": Pulse(interval=timedelta(minutes=2), swept_at=NOW, useful_at=at(-60), reason="auth"),
+    }
+    await site.save(a_job())
+    await site.store.write(lambda tx: tx.enqueue([an_effect("a", next_at=at(-7))], at(-7)))
+
+    text = (await page_of(site, "/watcher")).text
+
+    assert "ready It sees every account, stores and delivers." in text
+    assert "main seen 1 min ago 30 s 1 1" in text
+    assert "dark can’t see auth 1 h ago 2 min 0 0" in text
+    assert f"version {__version__} oldest due row due since 7 min ago" in text
+
+
 # --- hostile text ---
 
 
@@ -274,10 +502,27 @@ async def fill(site: Site, text: str, job_id: str) -> None:
     )  # fmt: skip
     subject = Subject(kind=SubjectKind.JOB, account="main", job_id=job_id)
     whole = text.replace("\ud800", "")  # half a character is kept in a snapshot, and refused by the store elsewhere
-    alert = an_alert(subject=subject, kind=whole, reason=whole, evidence=((text, text),))
+    alert = an_alert(id=ALERT, subject=subject, kind=whole, reason=whole, evidence=((text, text),))
     await site.save(a_training_job(key, snapshot=snapshot, health=whole, selection=whole))
     await site.alert(alert)
-    await site.store.write(lambda tx: tx.add_proposal(a_proposal(key=key, reason=whole, detail=whole)))
+    silence = Silence(
+        id="s1", matchers=(Matcher("job", (whole,)),), author=whole, comment=whole, starts_at=at(-1), ends_at=at(9)
+    )
+
+    def told(tx: Writes) -> None:
+        tx.add_proposal(a_proposal(key=key, reason=whole, detail=whole))
+        tx.save_silence(silence)
+        tx.save_ack(Ack(alert.id, whole, whole, NOW))
+        tx.add_audit(Audit(at=NOW, who=whole, via="page", what=Act.VETO, key=key, outcome=whole, why=whole))
+        tx.add_transition(a_transition(alert, note=whole))
+        tx.add_decisions([(Decision(alert_id=alert.id, receiver="team", at=NOW, what="told", why=whole), "k")])
+        tx.enqueue([an_effect("k", payload={"title": whole, "subject": whole})], NOW)
+        tx.park(tx.claim(NOW)[0].id, NOW, whole)
+        tx.append(key, 1, [Event(type=whole, at=NOW, message=whole, level=whole)])
+
+    await site.store.write(told)
+    site.receivers.all = [FakeTarget("lane", "team", site.clock)]
+    site.health.pulses = {"main": Pulse(interval=timedelta(seconds=30), swept_at=NOW, useful_at=NOW, reason=whole)}
 
 
 @pytest.mark.parametrize(
@@ -295,7 +540,8 @@ async def test_hostile_text_changes_no_tag_and_no_attribute(tmp_path: Path, text
             await fill(site, words, job_id)
             overview = await page_of(site)
             (link,) = {link for link in overview.links if link.startswith("/jobs/")}
-            shapes.append((overview.shape, (await page_of(site, link)).shape))
+            pages = [overview, *[await page_of(site, path) for path in (link, *OTHERS)]]
+            shapes.append([page.shape for page in pages])
 
     assert shapes[0] == shapes[1]
 
@@ -303,7 +549,7 @@ async def test_hostile_text_changes_no_tag_and_no_attribute(tmp_path: Path, text
 async def test_no_character_hides_reorders_or_breaks_the_page(site: Site) -> None:
     await fill(site, HOSTILE_TEXT, "ft-1")
 
-    for path in ("/", "/jobs/ft-1"):
+    for path in ("/", "/jobs/ft-1", *OTHERS):
         html = (await site.get(path)).text
         assert not re.search(
             "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]", html

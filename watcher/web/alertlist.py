@@ -65,7 +65,7 @@ def _delivery(one: Json, scheme: Scheme) -> Json:
     return one | {
         "scheme": scheme(one["target"]),
         "word": word or ("waits" if one["attempts"] else "due"),
-        "tone": {"done": "good", "dead": "critical"}.get(one["state"], "warning" if one["error"] else ""),
+        "tone": {"done": "good", "dead": "critical"}.get(one["state"], "warning" if one["error"] else "info"),
         "moment": _moment(one["delivered_at"] or one["given_up_at"] or one["next_at"]),
     }
 

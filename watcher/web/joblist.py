@@ -117,6 +117,8 @@ def alert_row(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: Mapp
         "href": job_href(subject.account, subject.job_id) if subject.job_id else "",
         "about_account": bool(subject.account) and not subject.job_id,
         "firing": alert.state is AlertState.FIRING,
+        "matchers": f"rule={alert.rule} "
+        + (f"job={subject.job_id}" if subject.job_id else f"account={subject.account}"),
         "began": alert.starts_at,
         "ended": alert.ends_at,
         "until_ago": ago(alert.ends_at, now),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +29,7 @@ from watcher.web.joblist import MANY, job_row, overview
 from watcher.web.own import own_page
 from watcher.web.proposals import open_proposals, proposal_page
 from watcher.web.rendering import environment
+from watcher.web.session import session_of, writable
 from watcher.web.telling import receiver_page, silence_page
 
 _HERE = Path(__file__).parent
@@ -123,7 +125,11 @@ class Pages:
         return await self._page(request, lambda reads, now: ("proposals.html", proposal_page(reads, now)))
 
     async def silences(self, request: Request) -> Response:
-        return await self._page(request, lambda reads, now: ("silences.html", silence_page(reads, now)))
+        """Silences; `?matchers=` stands in the form already."""
+        asked = request.query_params.get("matchers", "")
+        return await self._page(
+            request, lambda reads, now: ("silences.html", silence_page(reads, now) | {"asked": asked})
+        )
 
     async def receivers(self, request: Request) -> Response:
         receivers = self._receivers()
@@ -149,11 +155,19 @@ class Pages:
     async def _page(self, request: Request, gather: Callable[[Reads, datetime], tuple[str, Json]]) -> Response:
         """A page over what was gathered in one consistent read."""
         now, reasons = self._clock.now(), await self._health.ready()
-        path = request.scope["path"]
+        path, session, login = request.scope["path"], session_of(request), writable(request)
+        query = request.url.query
+        here = f"{quote(path)}?{query}" if query else quote(path)
 
         def render(reads: Reads) -> str:
             name, values = gather(reads, now)
-            around = {"reasons": reasons, "path": path, "nav": navigation(path, _counts(reads, now, reasons))}
+            around = {
+                "reasons": reasons,
+                "here": here,
+                "session": session,
+                "login": login,
+                "nav": navigation(path, _counts(reads, now, reasons)),
+            }
             return self._render(name, now, **around, **values)
 
         return _answer(await self._store.read(render))

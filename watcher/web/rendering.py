@@ -1,5 +1,6 @@
 """How templates are rendered: all that they print is made visible, then escaped."""
 
+import functools
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ REFRESH_SECONDS = 15
 """How often a page comes anew where no script runs."""
 
 
+@functools.cache
 def environment() -> Environment:
-    """Templates that say `now` in words take it from their own values."""
+    """The one of this process. Templates that say `now` in words take it from their own values."""
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -24,7 +26,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(number=number, clock=clock, ago=_ago, until=_until)
-    env.globals.update(refresh=REFRESH_SECONDS, session=None, login=False, path="/", nav=())
+    env.globals.update(refresh=REFRESH_SECONDS, session=None, login=False, here="/", nav=())
     return env
 
 

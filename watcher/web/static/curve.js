@@ -219,7 +219,7 @@ class Curve {
         const part = document.createElement("span");
         const bold = document.createElement("b");
         bold.textContent = value;
-        part.append(`${name} `, bold);
+        part.append(`${name} `, bold, " ");
         return part;
       }),
     );

@@ -1,7 +1,7 @@
 // The keyboard: rows, the filter, the pages. Keys that are typed into a field are left to the field.
 import { nextTheme } from "./colours.js";
 
-const PAGES = { j: "/", a: "/alerts", c: "/cancels", s: "/silences", r: "/receivers", w: "/watcher" };
+const PAGES = { j: "/", a: "/alerts", p: "/proposals", s: "/silences", r: "/receivers", w: "/watcher" };
 let leader = false;
 
 function rows() {
