@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check fmt lint types imports spell docs licences audit sbom manifests lock clean bench bench-detection bench-load fuzz soak chaos
+.PHONY: demo test check fmt lint types imports spell docs licences audit sbom manifests lock clean bench bench-detection bench-load bench-page picture fuzz soak chaos
 
 demo: .venv/.run  ## the main job, end to end, in under a minute, without a key
 	$(BIN)/watcher demo --config config/demo.yaml --out demo-out
@@ -112,6 +112,12 @@ fuzz: bench/fuzz/.venv/.done  ## a million inputs to the wire reader, the config
 
 bench-load: .venv/.dev  ## what thousands of jobs cost: about twenty minutes; LOAD=--quick leaves out what waits
 	$(BIN)/python -m bench.load --json bench/out/load.json $(LOAD)
+
+bench-page: .venv/.dev  ## the page with 500 jobs that change: from input to paint, in Chromium
+	$(BIN)/python -m bench.page --json bench/out/page.json
+
+picture: .venv/.dev  ## the README's picture of the page, from recorded runs in the simulator
+	$(BIN)/python -m tools.page_picture docs/pictures/page.png
 
 soak: .venv/.run  ## thirty simulated days: memory, database, deliveries, schedules
 	$(BIN)/python -m bench.soak --json bench/out/soak.json

@@ -24,6 +24,7 @@ def environment() -> Environment:
         finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     env.filters.update(number=number, clock=clock, ago=_ago, until=_until)
     env.globals.update(refresh=REFRESH_SECONDS, session=None, login=False, here="/", nav=())

@@ -2,14 +2,20 @@
 // A block is compared with what the server sent of it before, not with what scripts made of it.
 import { setServerTime, tick } from "./times.js";
 
-const LEAST = 1000; // milliseconds between two fetches, however much changes
-const LONGEST = 30_000;
+// All in milliseconds.
+const LEAST = 1000; // between two fetches, however much changes
+const SHARE = 5; // a fetch that took long is followed by a pause so many times as long
+const QUIET = 250; // after an input, before anything is put in its place: whoever types is not held up…
+const PATIENCE = 3000; // …but for no longer than this
+const SLICE = 8; // of work at a time
+const LONGEST = 30_000; // between two tries to connect
 const sent = new Map(); // what the server last sent of each block and row, without the words of times
 let fetching = false;
 let again = false;
 let timer = 0;
 let tries = 0;
-let last = 0;
+let next = 0; // when a fetch may begin again
+let touched = -Infinity; // when the reader last did something
 
 function bare(element) {
   return element.outerHTML.replace(/(<time [^>]*>)[^<]*/g, "$1");
@@ -57,15 +63,37 @@ function take(old, fresh) {
   swap(old, document.importNode(fresh, true));
 }
 
-function takeRows(body, fresh) {
+function pause(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
+}
+
+// Lets the browser do what it has to, if this has gone on for a while.
+function breather() {
+  let begun = performance.now();
+  return async () => {
+    if (performance.now() - begun < SLICE) return;
+    await pause(0);
+    begun = performance.now();
+  };
+}
+
+async function quiet() {
+  const begun = performance.now();
+  while (performance.now() - touched < QUIET && performance.now() - begun < PATIENCE) await pause(QUIET / 2);
+}
+
+async function takeRows(body, fresh, breathe) {
   const known = new Map([...body.children].map((row) => [row.dataset.key, row]));
   body.order = [...fresh.children].map((row) => row.dataset.key);
   let place = body.firstElementChild;
   const sorted = body.closest("table")?.querySelector("thead [aria-sort]");
   for (const row of [...fresh.children]) {
+    await breathe();
     const key = row.dataset.key;
     if (known.has(key)) {
       const old = known.get(key);
+      // Whoever sorts meanwhile moves rows: a place that is gone is no place.
+      if (place?.parentNode !== body) place = null;
       if (old === place) place = place.nextElementSibling;
       else if (!sorted) body.insertBefore(old, place);
       known.delete(key);
@@ -81,7 +109,8 @@ function takeRows(body, fresh) {
   }
 }
 
-function merge(page) {
+async function merge(page) {
+  const breathe = breather();
   // An empty list became one with rows, or the other way round: a new shape, taken whole.
   for (const fresh of page.querySelectorAll("[data-live-shape]")) {
     const old = document.getElementById(fresh.id);
@@ -89,9 +118,10 @@ function merge(page) {
   }
   for (const fresh of page.querySelectorAll("[data-rows]")) {
     const body = document.getElementById(fresh.id);
-    if (body) takeRows(body, fresh);
+    if (body) await takeRows(body, fresh, breathe);
   }
   for (const fresh of page.querySelectorAll("[data-live]")) {
+    await breathe();
     const old = document.getElementById(fresh.id);
     if (old) take(old, fresh);
   }
@@ -113,12 +143,15 @@ async function refresh() {
     return;
   }
   fetching = true;
-  last = performance.now();
+  const begun = performance.now();
   try {
     const answer = await fetch(location.pathname + location.search, { headers: { accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await answer.text();
+    next = performance.now() + Math.max(LEAST, SHARE * (performance.now() - begun));
+    await quiet();
+    const page = new DOMParser().parseFromString(text, "text/html");
     if (answer.ok && page.body.dataset.now) {
-      merge(page);
+      await merge(page);
       if (document.body.classList.contains("stale")) location.reload(); // the page itself was an error until now
     } else say(false, answer.status === 503 ? "can’t see now, " : `failed (${answer.status}), `);
   } catch {
@@ -132,14 +165,13 @@ async function refresh() {
   }
 }
 
-// A server that takes long to answer is asked less often.
 function soon() {
   if (document.hidden) {
     again = true;
     return;
   }
   clearTimeout(timer);
-  timer = setTimeout(refresh, Math.max(0, last + LEAST - performance.now()));
+  timer = setTimeout(refresh, Math.max(0, next - performance.now()));
 }
 
 function say(on, why = "not live, ") {
@@ -177,6 +209,9 @@ export function startLive() {
   if (!document.getElementById("live") || document.body.classList.contains("still")) return;
   remember();
   connect();
+  for (const kind of ["keydown", "pointerdown", "wheel"]) {
+    addEventListener(kind, () => (touched = performance.now()), { capture: true, passive: true });
+  }
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });

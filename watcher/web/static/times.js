@@ -28,13 +28,18 @@ function countdown(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-export function tick(root = document) {
+export function tick() {
   const now = serverNow();
-  for (const time of root.querySelectorAll("time[data-ago]")) {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
     const passed = now - Date.parse(time.dateTime);
     put(time, passed >= 5000 ? `${span(passed)} ago` : "just now");
   }
-  for (const time of root.querySelectorAll("time[data-until]")) put(time, countdown(Date.parse(time.dateTime) - now));
+  countDown();
+}
+
+function countDown() {
+  const now = serverNow();
+  for (const time of document.querySelectorAll("time[data-until]")) put(time, countdown(Date.parse(time.dateTime) - now));
 }
 
 function put(element, text) {
@@ -45,7 +50,8 @@ export function startClock() {
   setServerTime(document.body.dataset.now);
   let turns = 0;
   setInterval(() => {
-    // Seconds count only where something ends; of the rest every fifth second is enough.
-    if (turns++ % 5 === 0 || document.querySelector("time[data-until]")) tick();
+    // Every second counts only where something ends.
+    if (turns++ % 5 === 0) tick();
+    else countDown();
   }, EVERY);
 }
