@@ -77,6 +77,7 @@ def test_the_list_filters_by_words_and_without_words(watch: Watch) -> None:
     assert {"diverging", "sql-2", "legal-3"} < set(watch.names())
 
     tab.click("[data-show=firing]")
+    expect(tab.locator("#rows tr:visible")).to_have_count(2)
     assert watch.names() == ["diverging", "support-0"]
 
 
