@@ -26,7 +26,7 @@ from watcher.domain.checkpoints import (
     reference,
     trusted,
 )
-from watcher.domain.continuing import best, better, continuation, kept, lost
+from watcher.domain.continuing import best, continuation, kept, lost, unsaved
 from watcher.domain.curve import Curve
 from watcher.domain.early_stopping import Evaluation
 from watcher.domain.observations import EvalRow, Event, Snapshot, Status, TrainRow
@@ -406,8 +406,9 @@ def test_words() -> None:
     assert best(between, "ft-1") == (
         "step 600 (eval loss 1.21, the worse of the evaluations around it), from_checkpoint ft-1:600"
     )
-    assert better(CHOICE) == "step 700 (eval loss 1.18)"
-    assert (best(Choice(), "ft-1"), better(Choice())) == ("", "")
+    assert unsaved(CHOICE) == (("better, but not saved", "step 700 (eval loss 1.18)"),)
+    assert unsaved(replace(CHOICE, saved=None)) == (("best so far, but not saved", "step 700 (eval loss 1.18)"),)
+    assert (best(Choice(), "ft-1"), unsaved(Choice())) == ("", ())
 
 
 @pytest.mark.parametrize(
@@ -422,7 +423,7 @@ def test_words() -> None:
             replace(CHOICE, unsaved=None), 800, 0, "Best saved checkpoint: step 600, eval loss 1.21.", id="it was"
         ),
         pytest.param(
-            Choice(), 800, 0, "Newest saved checkpoint: step 800; how good it is is not known.", id="only the newest"
+            Choice(), 800, 0, "Newest saved checkpoint: step 800, of which no loss is known.", id="only the newest"
         ),
         pytest.param(Choice(), None, 1, "Checkpoints were saved, at steps that the log does not tell.", id="no step"),
         pytest.param(Choice(), None, 0, "No checkpoint had been saved.", id="none"),

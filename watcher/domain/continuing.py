@@ -96,7 +96,6 @@ _RESTS_ON = {
     Basis.AROUND: ", the worse of the evaluations around it",
     Basis.BEFORE: ", of the evaluation before it",
 }
-BETTER = "better, but not saved"
 
 
 def worth(place: Place, measure: Measure | None) -> str:
@@ -112,9 +111,12 @@ def best(choice: Choice, job_id: str) -> str:
     return f"{where}, from_checkpoint {reference(job_id, choice.saved.step, final=choice.saved.final)}"
 
 
-def better(choice: Choice) -> str:
-    """A better place at which nothing is saved; empty where there is none."""
-    return "" if choice.unsaved is None else f"step {choice.unsaved.step} ({worth(choice.unsaved, choice.measure)})"
+def unsaved(choice: Choice) -> tuple[tuple[str, str], ...]:
+    """A better place at which nothing is saved: one (label, value) pair, or none."""
+    if choice.unsaved is None:
+        return ()
+    label = "better, but not saved" if choice.saved else "best so far, but not saved"
+    return ((label, f"step {choice.unsaved.step} ({worth(choice.unsaved, choice.measure)})"),)
 
 
 def rows(
@@ -132,7 +134,7 @@ def rows(
     if choice.saved is not None:
         measured = choice.measure is Measure.EVAL and choice.saved.basis is Basis.OWN
         late = "" if measured else _late(choice.saved.step, onset)
-        return (("best checkpoint", best(choice, job_id) + late), (BETTER, better(choice)))
+        return (("best checkpoint", best(choice, job_id) + late), *unsaved(choice))
     if newest is not None:
         return (
             ("newest checkpoint", f"step {newest}, from_checkpoint {reference(job_id, newest)}{_late(newest, onset)}"),
@@ -153,12 +155,12 @@ def lost(step: int | None) -> str:
 
 def kept(choice: Choice, newest: int | None, unplaced: int = 0) -> str:
     """After a cancel: the best saved place and what was better, in one sentence."""
+    other = choice.unsaved
+    missed = f"; {choice.measure} {number(other.loss)} at step {other.step} was not saved" if other else ""
     if choice.saved is not None:
-        other = choice.unsaved
-        unsaved = f"; {choice.measure} {number(other.loss)} at step {other.step} was not saved" if other else ""
-        return f"Best saved checkpoint: step {choice.saved.step}, {worth(choice.saved, choice.measure)}{unsaved}."
+        return f"Best saved checkpoint: step {choice.saved.step}, {worth(choice.saved, choice.measure)}{missed}."
     if newest is not None:
-        return f"Newest saved checkpoint: step {newest}; how good it is is not known."
+        return f"Newest saved checkpoint: step {newest}, of which no loss is known{missed}."
     if unplaced:
         return "Checkpoints were saved, at steps that the log does not tell."
     return "No checkpoint had been saved."

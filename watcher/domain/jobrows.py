@@ -105,8 +105,7 @@ def _checkpoints(facts: JobFacts, onset: int | None, *, cancels: bool) -> Rows:
     found = continuing.rows(
         facts.choice, facts.job_id, newest=facts.checkpoint_step, unplaced=facts.saved_unplaced, onset=onset
     )
-    unsaved = (continuing.BETTER, continuing.better(facts.choice))
-    return found or (("newest checkpoint", _none_saved(facts, cancels=cancels)), unsaved)
+    return found or (("newest checkpoint", _none_saved(facts, cancels=cancels)), *continuing.unsaved(facts.choice))
 
 
 def _none_saved(facts: JobFacts, *, cancels: bool) -> str:

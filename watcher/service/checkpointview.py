@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from watcher.domain.checkpoints import Choice, Saved, choose, curve_of, final_step, nanoseconds, reference
-from watcher.domain.continuing import best, better, continuation, lost, rows
+from watcher.domain.continuing import best, continuation, lost, rows, unsaved
 from watcher.domain.early_stopping import evaluations_of
 from watcher.domain.observations import Event, Row, Status, TrainRow
 from watcher.service.book import BookState, attempt_of, chosen, unpacked
@@ -70,7 +70,7 @@ def _lines(record: JobRecord, choice: Choice, missing: Sequence[str], last: int 
     known = best(choice, record.key.job_id)
     lines = [
         f"best saved: {known}" if known else "",
-        f"better, but not saved: {better(choice)}" if choice.unsaved else "",
+        *(f"{label}: {value}" for label, value in unsaved(choice)),
         f"not compared, since no loss is known of them: {_steps(choice.unvalued)}" if choice.unvalued else "",
         f"of an attempt that is over, perhaps written over since: {_steps(choice.replaced)}" if choice.replaced else "",
         f"{unplaced} more, at steps that the log does not tell" if unplaced else "",
