@@ -7,9 +7,10 @@ from typing import Any
 
 from watcher.bootstrap import App
 from watcher.daemon.control import Handler
-from watcher.service.consent import Person
+from watcher.service.consent import person_of
 from watcher.service.drill import Drill
-from watcher.service.parked import requeue
+from watcher.service.manual import deletion_noted
+from watcher.service.parked import retry_asked
 from watcher.service.people import ack_asked, expire_asked, silence_asked
 from watcher.service.ports import Writes
 
@@ -35,12 +36,6 @@ def handlers_of(app: App) -> dict[str, Handler]:
     async def cancel(request: Mapping[str, Any]) -> dict[str, Any]:
         return await app.manual.cancel(str(request["job"]), person_of(request))
 
-    async def retry(request: Mapping[str, Any]) -> dict[str, Any]:
-        key = request.get("key")
-        keys = await app.store.write(lambda tx: requeue(tx, None if key is None else str(key), app.clock.now()))
-        app.wake.set()
-        return {"retried": keys}
-
     async def drill(request: Mapping[str, Any]) -> dict[str, Any]:
         async def push() -> None:
             app.wake.set()
@@ -51,16 +46,11 @@ def handlers_of(app: App) -> dict[str, Handler]:
             return await drill_of(app, push).run(asked, float(request["timeout"]), person_of(request))
 
     drilling = asyncio.Lock()
-    return {"veto": veto, "approve": approve, "cancel": cancel, "retry": retry, "drill": drill, **_of_people(app)}
+    return {"veto": veto, "approve": approve, "cancel": cancel, "drill": drill, **_one_write(app)}
 
 
-def person_of(request: Mapping[str, Any]) -> Person:
-    """Who asks, as a command says it: `by`, `reason`, and `via` where it is not a command."""
-    return Person(str(request.get("by", "")), str(request.get("via", "command")), str(request.get("reason", "")))
-
-
-def _of_people(app: App) -> dict[str, Handler]:
-    """What changes who is told: each is one write, after which the router looks again."""
+def _one_write(app: App) -> dict[str, Handler]:
+    """What is one write each, after which router and dispatcher look again."""
 
     def handler(work: Callable[[Writes, Mapping[str, Any], datetime], dict[str, Any]]) -> Handler:
         async def handle(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,4 +60,5 @@ def _of_people(app: App) -> dict[str, Handler]:
 
         return handle
 
-    return {"silence": handler(silence_asked), "expire": handler(expire_asked), "ack": handler(ack_asked)}
+    works = {"silence": silence_asked, "expire": expire_asked, "ack": ack_asked, "retry": retry_asked}
+    return {name: handler(work) for name, work in {**works, "deleting": deletion_noted}.items()}

@@ -17,6 +17,7 @@ from watcher.handlers import handlers_of
 from watcher.service.consent import Person
 from watcher.service.errors import StoreError
 from watcher.settings import load_settings
+from watcher.store.sqlite import open_store
 
 STEPS = 40
 NAN_AT = (11, 12)
@@ -308,7 +309,7 @@ def test_delete_says_what_is_destroyed_and_wants_the_id_again(seen: World) -> No
 
 def test_delete_destroys_and_the_next_sweep_tells_it(seen: World) -> None:
     job_id = seen.id_of("half")
-    shown = run("delete", job_id, stdin=f"{job_id}\n")
+    shown = run("delete", job_id, "--by", "Ada", "--reason", "old data", stdin=f"{job_id}\n")
     (known,) = run("jobs", job_id, "--format", "json").json["jobs"]
     seen.sweep()
 
@@ -317,6 +318,9 @@ def test_delete_destroys_and_the_next_sweep_tells_it(seen: World) -> None:
     assert [request["query"] for request in seen.requests("DELETE")] == [""]
     alerts = run("alerts", "--job", job_id, "--format", "json").json["alerts"]
     assert "deleted" in [alert["rule"] for alert in alerts]
+    with open_store(seen.state / "watcher.db", query_only=True) as store:
+        (entry,) = store.read_now(lambda reads: reads.audits())
+    assert (entry.who, entry.what, entry.why, entry.key.job_id) == ("Ada", "delete", "old data", job_id)
 
 
 def test_force_is_passed_on_and_the_id_may_come_from_a_script(seen: World) -> None:

@@ -105,6 +105,9 @@ def test_one_dead_letter_is_due_again_by_its_key(tmp_path: Path, run: Run) -> No
     assert code == 0
     assert json.loads(out) == {"retried": ["k-1"], "daemon": False}
     assert states(tmp_path) == {"k-1": OutboxState.DUE, "k-2": OutboxState.DEAD, "done": OutboxState.DONE}
+    with open_store(tmp_path / "watcher.db", query_only=True) as store:
+        (entry,) = store.read_now(lambda reads: reads.audits())
+    assert (entry.via, entry.what, entry.outcome) == ("command", "retry", "k-1 is due again")
 
 
 def test_all_means_all_notifications_and_no_cancel(tmp_path: Path, run: Run) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +17,15 @@ from watcher.cli.common import ByOption, ConfigOption, ReasonOption, StateOption
 from watcher.cli.naming import ExactArgument
 from watcher.clock import SystemClock
 from watcher.daemon.control import SOCKET
-from watcher.handlers import person_of
-from watcher.service.consent import Consent, Person
+from watcher.service.consent import Consent, Person, person_of
 from watcher.service.errors import ConfigError, StateInUseError, StoreError
+from watcher.service.ports import Writes
 from watcher.store.sqlite import open_store
 
 _PATIENCE = 30.0
 """Seconds that a running daemon may take to answer."""
+Json = dict[str, Any]
+Work = Callable[[Writes, Mapping[str, Any], datetime], Json]
 Say = Callable[[Consent, Person], Awaitable[dict[str, Any]]]
 
 
@@ -78,6 +81,31 @@ async def _say(path: Path, say: Say, person: Person) -> dict[str, Any]:
     store = open_store(path, create=False)
     try:
         return await say(Consent(store=store, clock=SystemClock()), person)
+    finally:
+        await store.aclose()
+
+
+def written(request: dict[str, Any], work: Work, config: Path | None, state_dir: Path | None) -> tuple[Json, bool]:
+    """The answer to an order that is one write, by the running daemon or else by us; and whether a daemon runs.
+
+    Raises:
+        ConfigError: the request is wrong.
+        StoreError: it could not be stored.
+        StateInUseError: the running daemon does not answer.
+    """
+    directory = state_of(state_dir)
+    answer = ask(directory, request)
+    if answer is not None:
+        return {name: value for name, value in answer.items() if name != "ok"}, True
+    settings = settings_of(config, offline=True)
+    with bootstrap.state_lock(directory):
+        return asyncio.run(_write(bootstrap.database_path(settings, directory), work, request)), False
+
+
+async def _write(path: Path, work: Work, request: Json) -> Json:
+    store = open_store(path, create=False)
+    try:
+        return await store.write(lambda tx: work(tx, request, SystemClock().now()))
     finally:
         await store.aclose()
 

@@ -23,7 +23,8 @@ from watcher.cli.common import (
     settings_of,
     state_of,
 )
-from watcher.handlers import drill_of, person_of
+from watcher.handlers import drill_of
+from watcher.service.consent import person_of
 from watcher.settings import Settings, parse_duration
 
 _MORE = 15.0

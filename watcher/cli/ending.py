@@ -9,7 +9,7 @@ import typer
 
 from watcher import bootstrap
 from watcher.cli import drawing, tables
-from watcher.cli.acts import ask
+from watcher.cli.acts import ask, written
 from watcher.cli.common import (
     ByOption,
     ConfigOption,
@@ -26,11 +26,11 @@ from watcher.clock import SystemClock
 from watcher.domain import money, moneywords
 from watcher.domain.continuing import lost
 from watcher.domain.phrasing import steps
-from watcher.handlers import person_of
 from watcher.service.book import BookState, meter_of, unpacked
 from watcher.service.checkpointview import saved_rows
+from watcher.service.consent import person_of
 from watcher.service.errors import ConfigError, FailureReason, ProviderError
-from watcher.service.manual import known_answer
+from watcher.service.manual import deletion_noted, known_answer
 from watcher.service.records import Checkpoint, JobDetail, JobRecord
 from watcher.service.status import Json, job_view
 from watcher.settings import Account, Settings
@@ -103,6 +103,8 @@ def delete(
     state_dir: StateOption = None,
     confirm: ConfirmOption = None,
     force: Annotated[bool, typer.Option("--force", help="Passed on to the API as its own flag.")] = False,
+    by: ByOption = None,
+    reason: ReasonOption = "",
 ) -> int:
     """Destroy a job at Together with all its files and checkpoints, after the id was typed again. Irreversible.
 
@@ -118,6 +120,8 @@ def delete(
     typed = _typed("Type the id to destroy it: ") if confirm is None else confirm.strip()
     if typed != job:
         raise ConfigError("nothing was deleted: expected the id once more, letter by letter")
+    noted = {"do": "deleting", "job": job, "account": account.name, "by": by or login(), "reason": reason}
+    written(noted, deletion_noted, config, state_dir)
     message = asyncio.run(_delete(account, job, force=force))
     typer.echo(f"{drawing.sentence(job)}: deleted{f' ({drawing.sentence(message)})' if message else ''}")
     return 0

@@ -1,30 +1,24 @@
 """`outbox list` and `outbox retry`: what is still to be delivered, and what was given up."""
 
-import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from watcher import bootstrap
 from watcher.cli import drawing, tables
-from watcher.cli.acts import ask
+from watcher.cli.acts import written
 from watcher.cli.common import (
     ConfigOption,
     Format,
     FormatOption,
     StateOption,
+    login,
     print_json,
     reading,
-    settings_of,
-    state_of,
 )
-from watcher.clock import SystemClock
 from watcher.service.errors import ConfigError
-from watcher.service.parked import outbox_views, requeue
-from watcher.store.sqlite import open_store
+from watcher.service.parked import outbox_views, retry_asked
 
 outbox = typer.Typer(help="What is still to be delivered, and what was given up.", no_args_is_help=True)
 
@@ -70,27 +64,14 @@ def retry(
     """
     if (key is None) is not everything:
         raise ConfigError("outbox retry: expected either one KEY or --all")
-    directory = state_of(state_dir)
-    answer = ask(directory, {"do": "retry", "key": key})
-    running = answer is not None
-    if answer is None:
-        settings = settings_of(config, offline=True)
-        with bootstrap.state_lock(directory):
-            answer = asyncio.run(_retry(bootstrap.database_path(settings, directory), key))
+    request = {"do": "retry", "key": key, "by": login()}
+    answer, running = written(request, retry_asked, config, state_dir)
     if format is Format.JSON:
         print_json({"retried": answer["retried"], "daemon": running})
         return 0
     when = "the running watcher sends them now" if running else "the next `watcher run` or `watcher once` sends them"
     typer.echo(f"{len(answer['retried'])} due again" + (f": {when}" if answer["retried"] else ""))
     return 0
-
-
-async def _retry(path: Path, key: str | None) -> dict[str, Any]:
-    store = open_store(path, create=False)
-    try:
-        return {"retried": await store.write(lambda tx: requeue(tx, key, SystemClock().now()))}
-    finally:
-        await store.aclose()
 
 
 def _table(found: list[dict[str, Any]]) -> Table:

@@ -1,18 +1,14 @@
 """`silence` and `ack`: what people say to those who would be told."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from watcher import bootstrap
 from watcher.cli import drawing, tables
-from watcher.cli.acts import ask
+from watcher.cli.acts import written
 from watcher.cli.common import (
     ConfigOption,
     Format,
@@ -21,21 +17,16 @@ from watcher.cli.common import (
     login,
     print_json,
     reading,
-    settings_of,
-    state_of,
 )
 from watcher.clock import SystemClock
 from watcher.service.errors import ConfigError
 from watcher.service.people import ack_asked, expire_asked, parse_matchers, silence_asked, silence_views
-from watcher.service.ports import Writes
 from watcher.settings import parse_duration
-from watcher.store.sqlite import open_store
 
 silence = typer.Typer(help="Hold back what is told of some alerts for a while.", no_args_is_help=True)
 
 AuthorOption = Annotated[str | None, typer.Option("--author", help="Who says so. Default: you, by your login.")]
 Json = dict[str, Any]
-Work = Callable[[Writes, Mapping[str, Any], datetime], Json]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +60,7 @@ def add(
         "author": author or login(),
         "comment": comment,
     }
-    made = _asked(request, silence_asked, config, state_dir)
+    made = written(request, silence_asked, config, state_dir)[0]
     if format is Format.JSON:
         print_json(made)
     else:
@@ -110,7 +101,7 @@ def expire(
     JSON is the silence.
     """
     request = {"do": "expire", "id": silence_id, "author": login()}
-    ended = _asked(request, expire_asked, config, state_dir)
+    ended = written(request, expire_asked, config, state_dir)[0]
     if format is Format.JSON:
         print_json(ended)
     else:
@@ -134,7 +125,7 @@ def ack(
     JSON is one document, {"alert", "acknowledged_by", "acknowledged_at", "comment", …}; who was first stays.
     """
     request = {"do": "ack", "alert": alert, "author": author or login(), "comment": comment, "until": until}
-    known = _asked(request, ack_asked, config, state_dir)
+    known = written(request, ack_asked, config, state_dir)[0]
     if format is Format.JSON:
         print_json(known)
     else:
@@ -143,25 +134,6 @@ def ack(
             f"{known['alert']} ({known['rule']} on {drawing.sentence(known['subject'])}): {who} has it since {when}"
         )
     return 0
-
-
-def _asked(request: Json, work: Work, config: Path | None, state_dir: Path | None) -> Json:
-    """Through the running daemon, else directly."""
-    directory = state_of(state_dir)
-    answer = ask(directory, request)
-    if answer is not None:
-        return {name: value for name, value in answer.items() if name != "ok"}
-    settings = settings_of(config, offline=True)
-    with bootstrap.state_lock(directory):
-        return asyncio.run(_write(bootstrap.database_path(settings, directory), work, request))
-
-
-async def _write(path: Path, work: Work, request: Json) -> Json:
-    store = open_store(path, create=False)
-    try:
-        return await store.write(lambda tx: work(tx, request, SystemClock().now()))
-    finally:
-        await store.aclose()
 
 
 def _seconds(duration: str) -> float:

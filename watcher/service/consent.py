@@ -6,7 +6,7 @@ first wins, and the answer says which. An answer is {"job", "account", "proposal
 person wants it now.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -75,6 +75,11 @@ class Person:
             proposal_id=proposal_id,
             outcome=str(outcome),
         )
+
+
+def person_of(request: Mapping[str, Any]) -> Person:
+    """Who asks, as a command says it: `by`, `reason`, and `via` where it is not a command."""
+    return Person(str(request.get("by", "")), str(request.get("via", "command")), str(request.get("reason", "")))
 
 
 class Consent:

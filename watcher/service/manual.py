@@ -5,7 +5,7 @@ The proposal that holds the intent has no alert; `CancelDesk` follows it as any 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.observations import Event, Status
 from watcher.service.book import JobBook
 from watcher.service.cancels import UNREADABLE
-from watcher.service.consent import Person
+from watcher.service.consent import Person, person_of
 from watcher.service.errors import ConfigError, FailureReason, ProviderError, StoreError
 from watcher.service.perform import SETTLE
 from watcher.service.ports import Clock, Provider, Reads, Store, Writes
@@ -155,6 +155,20 @@ class ManualCancel:
         await self._store.write(lambda tx: tx.move_proposal(failed.id, ProposalState.REQUESTED, failed))
         book.close_proposal(failed)
         return _answer(record, done=False, text=f"Not cancelled: the API refused it ({error}). The job still runs.")
+
+
+def deletion_noted(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Who is about to delete a job, in the audit before the API is asked: it can't be undone.
+
+    Raises:
+        ConfigError: no such job is known.
+    """
+    job_id, account = str(request["job"]), str(request["account"])
+    record = tx.job(JobKey(account, job_id))
+    if record is None:
+        raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job")
+    tx.add_audit(person_of(request).audit(Act.DELETE, record.key, now, outcome=_REQUESTED))
+    return {"noted": True}
 
 
 def _intend(tx: Writes, book: JobBook, now: datetime, link: str, person: Person) -> tuple[Proposal, bool]:

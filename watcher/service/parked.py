@@ -1,12 +1,14 @@
 """Dead letters: what was given up is kept, and sent again when a person says so."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from watcher.service.consent import person_of
 from watcher.service.drill import RULE as DRILL
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Reads, Writes
-from watcher.service.records import Effect, OutboxRow, OutboxState
+from watcher.service.records import Act, Effect, JobKey, OutboxRow, OutboxState
 from watcher.service.status import iso
 
 OPEN = (OutboxState.DUE, OutboxState.CLAIMED, OutboxState.DEAD)
@@ -37,6 +39,19 @@ def row_view(row: OutboxRow) -> dict[str, Any]:
         "title": str(message.get("title", "")),
         "subject": str(message.get("subject", "")),
     }
+
+
+def retry_asked(tx: Writes, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`requeue` with what a command says.
+
+    Raises:
+        ConfigError: no dead letter has this key.
+    """
+    key = None if request.get("key") is None else str(request["key"])
+    keys = requeue(tx, key, now)
+    outcome = f"{len(keys)} due again" if key is None else f"{key} is due again"
+    tx.add_audit(person_of(request).audit(Act.RETRY, JobKey("", ""), now, outcome=outcome))
+    return {"retried": keys}
 
 
 def requeue(tx: Writes, key: str | None, now: datetime) -> list[str]:

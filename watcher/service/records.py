@@ -258,16 +258,18 @@ class Proposal:
 
 
 class Act(StrEnum):
-    """What a person may do: about the cancel of a job, and about who is told."""
+    """What a person may do: about the cancel of a job, to the job itself, and about who is told."""
 
     VETO = "veto"
     LIFT = "lift"
     APPROVE = "approve"
     CANCEL = "cancel"
+    DELETE = "delete"
     ACK = "ack"
     SILENCE = "silence"
     EXPIRE = "expire"
     DRILL = "drill"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
