@@ -69,6 +69,8 @@ class DrillOrder(WordOrder):
     receiver: Name = Field("", description="Only this receiver; else all of them.")
 
 
+_TOLD = {"missing": "expected a value: this key is needed", "extra_forbidden": "unknown key"}
+
 AnyOrder = TypeVar("AnyOrder", bound=Order)
 
 
@@ -84,7 +86,8 @@ async def read_order(request: Request, kind: type[AnyOrder]) -> AnyOrder:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"] if not _is_type(part))
-        raise HTTPException(400, f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+        words = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to")
+        raise HTTPException(400, f"{key}: {_TOLD.get(first['type'], words)}") from None
 
 
 def _is_type(part: str | int) -> bool:
