@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.leaks import CANARY, SEARCH
 from tests.simulated import NsClock, running_simulator
 from watcher.cli import main
 
-PLANTED = "planted-key-7d1f0a93c5"
+PLANTED = f"{CANARY}-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def run(*words: object, stdin: str = "") -> Ended:
         patch.setattr(sys, "argv", ["watcher", *map(str, words)])
         patch.setattr(sys, "stdin", io.StringIO(stdin))
         code = main._run()
+    SEARCH.text(f"what `watcher {words[0]}` printed", out.getvalue() + err.getvalue())
     assert PLANTED not in out.getvalue() + err.getvalue()
     return Ended(code, out.getvalue(), err.getvalue())
 

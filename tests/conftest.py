@@ -6,9 +6,15 @@ import pytest
 from hypothesis import settings
 
 from tests.chromium import executable
+from tests.leaks import Leaks
 
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the tests leave behind is searched for secrets."""
+    config.pluginmanager.register(Leaks(config), "leaks")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.fakes import START
+from tests.leaks import CANARY
 from tests.outside import RECEIVERS, Delivered, World
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.messages import Message
@@ -37,7 +38,7 @@ from watcher.settings import load_settings
 from watcher.store.sqlite import SqliteStore, open_store
 
 ACCOUNT = "main"
-_SETTINGS = load_settings(None, {"TOGETHER_API_KEY": "test-key"}, docker_secrets=Path("/nowhere"))
+_SETTINGS = load_settings(None, {"TOGETHER_API_KEY": CANARY}, docker_secrets=Path("/nowhere"))
 _PATIENCE = 200
 T = TypeVar("T")
 

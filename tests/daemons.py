@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.leaks import CANARY
 from tests.processes import PLANTED, Running, running, surroundings, watcher
 from tests.receivers import HttpReceiver, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
@@ -23,7 +24,7 @@ class Place:
         self.env = surroundings(folder, TOGETHER_API_KEY=PLANTED)
         self.settings: dict[str, Any] = {
             "accounts": [{"name": "main", "base_url": url, "interval": "100ms", "requests_per_second": 200}],
-            "receivers": [{"name": "team", "urls": [f"json://{first.place}/"]}],
+            "receivers": [{"name": "team", "urls": [f"json://{first.place}/{CANARY}-hook"]}],
             "rules": {"budget": None, "watcher_fault": None},
             "route": {"group_interval": "500ms"},
             "web": {"port": 0},
@@ -35,7 +36,7 @@ class Place:
 
     def told_second(self) -> None:
         """From the next reload on the second receiver is the only one."""
-        self.settings["receivers"] = [{"name": "team", "urls": [f"json://{self.second.place}/"]}]
+        self.settings["receivers"] = [{"name": "team", "urls": [f"json://{self.second.place}/{CANARY}-hook"]}]
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.fakes import FakeClock
+from tests.leaks import CANARY
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, an_alert, at
-from tests.website import FakeHealth
+from tests.website import FakeHealth, searched
 from watcher import bootstrap
 from watcher.handlers import handlers_of
 from watcher.service.ports import Writes
@@ -31,7 +32,7 @@ from watcher.web.server import WebServer
 from watcher.web.session import session_of
 from watcher.web.telemetry import PrometheusTelemetry
 
-TOKEN = "planted-web-token-5f0c2d71"
+TOKEN = f"{CANARY}-web-token"
 ALERT = an_alert()
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Loads no certificates, which takes longer than a test."""
@@ -95,7 +96,7 @@ async def _deliver(app: bootstrap.App, clock: FakeClock) -> None:
 @asynccontextmanager
 async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str = "") -> AsyncIterator[Doors]:
     """Served until the end of the block; what becomes due is delivered meanwhile."""
-    environ = {"TOGETHER_API_KEY": "sk-test"}
+    environ = {"TOGETHER_API_KEY": CANARY}
     environ |= {"WATCHER_WEB__TOKEN": token} if token else {}
     environ |= {"WATCHER_WEB__PUBLIC_URL": public_url} if public_url else {}
     clock, settings = FakeClock(NOW), load_settings(None, environ)
@@ -118,7 +119,8 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
     await server.start()
     delivering = asyncio.create_task(_deliver(app, clock))
     try:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS) as client:
+        hooks = {"response": [searched]}
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS, event_hooks=hooks) as client:
             yield Doors(app, clock, server, client, changes, web)
     finally:
         delivering.cancel()

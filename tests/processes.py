@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-PLANTED = "planted-key-0b5e3f7a9c"
+from tests.leaks import CANARY, SEARCH
+
+PLANTED = f"{CANARY}-key"
 PATIENCE = 40.0
 """Seconds after which a test that waits for a process is wrong."""
 _REPOSITORY = Path(__file__).parents[1]
@@ -28,9 +30,11 @@ def surroundings(home: Path, **more: str) -> dict[str, str]:
 def watcher(*words: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     command = [sys.executable, "-m", "watcher", *map(str, words)]
-    return subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(  # noqa: S603 - our own program
         command, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=env["HOME"]
     )
+    SEARCH.text(f"what `watcher {words[0]}` printed", done.stdout + done.stderr)
+    return done
 
 
 @dataclass(slots=True)

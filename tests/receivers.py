@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from tests.leaks import SEARCH
+
 PATIENCE = 10.0
 """Seconds after which a test that waits for something is wrong."""
 
@@ -73,6 +75,7 @@ class HttpReceiver:
     def _next(self, received: Received) -> Reply:
         reply = self.replies.popleft() if self.replies else self.otherwise
         self.requests.append(received)
+        SEARCH.text("what a receiver was sent", received.body)
         self.arrived.set()
         return reply
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.leaks import CANARY
 from watcher.simulator.main import QuietServer, build_app, listen
 from watcher.simulator.projects import Revocation
 from watcher.simulator.script import Timing
@@ -18,7 +19,7 @@ from watcher.simulator.service import Clock
 
 SECOND = 1_000_000_000
 BORN = 1_795_000_000 * SECOND
-KEY = "test-key"
+KEY = f"{CANARY}-key"
 
 # Where the life of a job stands with the default half-second stages: rows begin one step after TRAINING.
 QUEUED, RUNNING, TRAINING = 0.5, 1.0, 1.5

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.leaks import CANARY
 from tests.loopback import Answer, Request, SkippingClock, ok, script, serving
 from watcher.providers.together import Limits, TogetherProvider
 from watcher.service.errors import ProviderError
 from watcher.service.ports import NoTelemetry, Provider
 
-KEY = "tgp_v1_planted-key-6041"
-SECRET = "planted-secret-77"
+KEY = f"tgp_v1_{CANARY}-key"
+SECRET = f"{CANARY}-secret"
 ID = "ft-0f1e2d3c-4b5a-4697-8877-665544332211"
 RUNNING = {"id": ID, "status": "running", "events": [{"type": "JOB_START", "created_at": "2026-07-02T10:05:00Z"}]}
 EMPTY = ok({"data": []})

@@ -14,6 +14,7 @@ import typer.testing
 import yaml
 
 from tests.commands import restored_logs
+from tests.leaks import CANARY
 from tests.processes import PLANTED, surroundings, watcher
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
@@ -91,7 +92,7 @@ def test_without_a_question(init: Init, http: HttpReceiver, tmp_path: Path) -> N
 
 
 def test_a_key_that_is_typed_where_its_name_is_asked_for_is_kept_apart_too(init: Init, tmp_path: Path) -> None:
-    done = init(typed="tgp_v1_planted-key\n\n\n")
+    done = init(typed=f"tgp_v1_{CANARY}\n\n\n")
 
     assert done.return_value == 0, done.output
     assert "tgp_v1" not in (tmp_path / "watcher.yaml").read_text()

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.leaks import CANARY
 from tests.processes import PLANTED, Running, cancels, holds, running, surroundings, watcher
 from tests.receivers import HttpReceiver, Reply, http_receiver
 from tests.simulated import KEY, SECOND, NsClock, a_run, running_simulator, write_curves
@@ -44,7 +45,7 @@ class Place:
         self.env = surroundings(folder, TOGETHER_API_KEY=PLANTED)
         self.settings: dict[str, Any] = {
             "accounts": [{"name": "main", "base_url": url, "interval": "100ms", "requests_per_second": 200}],
-            "receivers": [{"name": "team", "urls": [f"json://{receiver.place}/"]}],
+            "receivers": [{"name": "team", "urls": [f"json://{receiver.place}/{CANARY}-hook"]}],
             "route": {"group_wait": "0s", "group_interval": "100ms"},  # a minute between messages is long here
             "cancel": {"mode": "enforce"},
             "web": {"port": 0},
@@ -193,7 +194,7 @@ def test_once_reports_what_it_sees_and_what_it_does_not(tmp_path: Path, receiver
         refusing.otherwise = Reply(status=401, body=b'{"error": {"message": "Invalid API key provided"}}')
         place = Place(tmp_path, receiver, url)
         good = watcher(*place.words("once", "--format", "json"), env=place.env)
-        other = {"name": "locked", "base_url": f"http://{refusing.place}", "api_key": "wrong-key-1234"}
+        other = {"name": "locked", "base_url": f"http://{refusing.place}", "api_key": f"{CANARY}-wrong"}
         place.settings["accounts"].append(other)
         bad = watcher(*place.words("once", "--format", "json"), env=place.env)
 
@@ -221,7 +222,7 @@ def test_once_reports_what_it_sees_and_what_it_does_not(tmp_path: Path, receiver
     assert [(account["name"], account["ok"]) for account in both["accounts"]] == [("main", True), ("locked", False)]
     assert [row["id"] for row in both["jobs"]] == [job["id"]]
     assert both["delivered"] == 0
-    assert "wrong-key-1234" not in bad.stdout + bad.stderr
+    assert f"{CANARY}-wrong" not in bad.stdout + bad.stderr
 
 
 def test_check_takes_a_good_file_and_names_what_is_wrong_in_a_bad_one(tmp_path: Path, receiver: HttpReceiver) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemons import Place, a_daemon, a_place, titles
+from tests.leaks import CANARY
 from tests.processes import watcher
 from tests.receivers import Reply
 
@@ -57,15 +58,15 @@ def test_without_a_daemon_once_sends_it_and_ends_the_fault(place: Place) -> None
 
 
 def test_the_daemon_pings_while_all_is_well_and_the_address_is_in_no_log(place: Place) -> None:
-    place.settings["heartbeat"] = {"url": f"http://{place.second.place}/ping/planted-uuid-0c7e", "interval": "200ms"}
+    place.settings["heartbeat"] = {"url": f"http://{place.second.place}/ping/{CANARY}", "interval": "200ms"}
     place.write()
     with a_daemon(place) as daemon:
         daemon.until(lambda: len(place.second.requests) > 1, "two pings")
         place.second.otherwise = Reply(status=500)
         daemon.until(lambda: daemon.said("heartbeat.failed"), "the log of a failed one")
-        assert not daemon.said("planted-uuid")
+        assert not daemon.said(CANARY)
 
-    assert {(request.method, request.path) for request in place.second.requests} == {("GET", "/ping/planted-uuid-0c7e")}
+    assert {(request.method, request.path) for request in place.second.requests} == {("GET", f"/ping/{CANARY}")}
 
 
 def test_once_pings_when_it_saw_and_delivered_everything_and_else_not(place: Place) -> None:

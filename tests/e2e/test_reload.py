@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.daemons import Place, a_daemon, a_place, reload, titles
+from tests.leaks import CANARY
 from tests.processes import Running, read_log, watcher
 from tests.receivers import Reply, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
 from watcher.simulator.projects import Revocation
+
+ANOTHER = f"{CANARY}-another"
 
 
 @pytest.fixture
@@ -55,12 +58,12 @@ def test_accounts_come_and_go_and_intervals_change(place: Place, daemon: Running
     log = place.folder / "requests.jsonl"
     place.settings["accounts"] = [
         account | {"interval": "1h"},
-        account | {"name": "more", "api_key": "another-key-0b5e"},
+        account | {"name": "more", "api_key": ANOTHER},
     ]
     place.write()
     reload(daemon)
     daemon.until(lambda: daemon.said('"account": "more"'), "the new account")
-    place.settings["accounts"] = [account | {"name": "more", "api_key": "another-key-0b5e", "interval": "50ms"}]
+    place.settings["accounts"] = [account | {"name": "more", "api_key": ANOTHER, "interval": "50ms"}]
     place.write()
     reload(daemon)
 
@@ -102,7 +105,7 @@ def test_a_message_for_a_receiver_that_was_taken_away_goes_to_its_present_target
 
 def test_a_revoked_key_is_replaced_while_it_runs_and_none_of_another_project_is_taken(tmp_path: Path) -> None:
     """The keys are in a file of their own, as a secret store writes it: nobody sends a signal."""
-    old, new = "blue/old-key-0b5e3f7a9c", "blue/new-key-0b5e3f7a9c"
+    old, new = f"blue/{CANARY}-old", f"blue/{CANARY}-new"
     curves = write_curves(tmp_path / "c.jsonl", a_run("mine", 4000, project="blue"), a_run("theirs", project="red"))
     simulator = running_simulator(
         curves=curves, speed=20, stage_seconds=0.1, revocations=[Revocation.parse(f"{old}:2:1000")]
@@ -121,11 +124,11 @@ def test_a_revoked_key_is_replaced_while_it_runs_and_none_of_another_project_is_
         place.write()
         with a_daemon(place) as daemon:
             daemon.until(lambda: told() == 1, "the alert of the old key")
-            key.write_text("red/other-key-0b5e3f7a9c")
+            key.write_text(f"red/{CANARY}-other")
             daemon.until(lambda: daemon.said("its new key belongs to project proj_red"), "the refusal of a wrong key")
             key.write_text(new)
             daemon.until(lambda: told() == 2, "sight with the new key")
             assert place.status()["restart_needed"] == []
             assert place.alerts() == {"provider_unreachable": "resolved", "watcher_fault": "resolved"}
-            assert not daemon.said("-key-0b5e3f7a9c")
-    assert [path for path in place.state.rglob("*") if path.is_file() and b"-key-0b5e" in path.read_bytes()] == []
+            assert not daemon.said(CANARY)
+    assert [path for path in place.state.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes import FakeClock, FlakyStore
+from tests.leaks import CANARY
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
 from tests.stored import an_effect
 from watcher.daemon.health import Health
@@ -18,7 +19,7 @@ from watcher.providers.heartbeat import HttpHeartbeat
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.store.sqlite import open_store
 
-SECRET = "0c7e1b52-planted-uuid"
+SECRET = f"{CANARY}-uuid"
 MINUTE = timedelta(minutes=1)
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from tests.commands import Ended, restored_logs, run
+from tests.leaks import CANARY
 from tests.stored import NOW, SUBJECT, a_job, a_proposal, a_transition, an_alert, an_effect, at
 from watcher import bootstrap
 from watcher.clock import SystemClock
@@ -248,7 +249,7 @@ route:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TOGETHER_API_KEY", "sk-test")
+    monkeypatch.setenv("TOGETHER_API_KEY", CANARY)
     path = tmp_path / "watcher.yaml"
     path.write_text(ROUTES)
     return path

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import CANARY
 from tests.simulated import NsClock, running_simulator
 from watcher import bootstrap
 from watcher.cli.recordings import read_recordings
@@ -21,7 +22,7 @@ Told = Counter[tuple[str, str, str, int | None]]
 def settings_for(address: str, path: Path) -> Settings:
     path.write_text(
         f"""
-accounts: [{{name: main, api_key: sk-planted-slow, base_url: "{address}", requests_per_second: 1000}}]
+accounts: [{{name: main, api_key: {CANARY}, base_url: "{address}", requests_per_second: 1000}}]
 web: {{enabled: false}}
 """
     )

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.leaks import CANARY
 from watcher.logs import Redactor, configure_logs, redact, register_secret
 
-PLANTED = "planted-0123456789abcdef"
+PLANTED = f"{CANARY}-0123456789abcdef"
 
 
 class Terminal(io.StringIO):

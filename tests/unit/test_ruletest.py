@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands import restored_logs, run
+from tests.leaks import CANARY
 from tests.toys import High
 from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.observations import TrainRow
@@ -230,7 +231,7 @@ def test_a_failing_expectation_is_exit_1_and_says_what_came(tmp_path: Path) -> N
 def test_check_runs_the_rule_tests_that_the_configuration_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOGETHER_API_KEY", "sk-test")
+    monkeypatch.setenv("TOGETHER_API_KEY", CANARY)
     (tmp_path / "mine.yaml").write_text(HEAD + SERIES + "    expect: [{rule: divergence}]\n")
     (tmp_path / "watcher.yaml").write_text("rule_tests: [mine.yaml]\n")
     with restored_logs():

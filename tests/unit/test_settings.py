@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.leaks import CANARY
 from tests.rulebook import BOOK, Broken, Patience, Rare, Slow, Unseen
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.matching import Matcher
@@ -13,7 +14,7 @@ from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
 from watcher.settings import Selection, Settings, effective, format_duration, load_settings, parse_duration, state_dir
 
-KEY = {"TOGETHER_API_KEY": "sk-planted-default"}
+KEY = {"TOGETHER_API_KEY": CANARY}
 Load = Callable[..., Settings]
 
 
@@ -47,7 +48,7 @@ def test_without_a_file_a_key_in_the_environment_is_all_it_takes() -> None:
 
     (account,) = settings.accounts
     assert account.name == "default"
-    assert account.api_key.get_secret_value() == "sk-planted-default"
+    assert account.api_key.get_secret_value() == CANARY
     assert account.base_url == "https://api.together.ai/v1"
     assert [url.get_secret_value() for url in settings.receivers[0].urls] == ["console://"]
     assert settings.cancel.mode is CancelMode.OFF
@@ -94,7 +95,7 @@ def test_a_variable_wins_over_its_file_and_its_file_over_a_docker_secret(load: L
 
     assert key({}) == "sk-docker"
     assert key(named) == "sk-named"
-    assert key(named | KEY) == "sk-planted-default"
+    assert key(named | KEY) == CANARY
 
 
 def test_the_environment_wins_over_secret_files_and_they_over_the_file(load: Load, tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import CANARY
 from tests.rulebook import BOOK
 from watcher.service.errors import ConfigError
 from watcher.settings import load_settings
 
-KEY = {"TOGETHER_API_KEY": "sk-planted-default"}
+KEY = {"TOGETHER_API_KEY": CANARY}
 Report = Callable[..., list[str]]
 
 
@@ -123,7 +124,7 @@ def report(tmp_path: Path) -> Report:
             id="a file for the key that is not there",
         ),
         pytest.param(
-            "accounts: [{name: a}, {name: b, api_key: sk-planted-default}]",
+            f"accounts: [{{name: a}}, {{name: b, api_key: {CANARY}}}]",
             "accounts[1].api_key: expected another key than that of account a: its jobs would be watched twice",
             id="one key twice",
         ),
