@@ -11,7 +11,7 @@ import json
 import random
 import statistics
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -45,9 +45,10 @@ def main() -> int:
     names = [name for _ in range(given.rounds) for name in wanted for _ in range(SCENARIOS[name].times)]
     with ProcessPoolExecutor(WIDTH, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(one, name, given.seed + number, given.keep) for number, name in enumerate(names)]
-        verdicts = [future.result() for future in running]
-    for verdict in verdicts:
-        show(verdict)
+        verdicts = []
+        for future in as_completed(running):
+            verdicts.append(future.result())
+            show(verdicts[-1])
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))

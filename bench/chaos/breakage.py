@@ -14,7 +14,7 @@ from bench.chaos.faults import Fault
 from bench.chaos.place import Place
 from bench.chaos.scenarios import AGAIN, BLIND, begin, pause, settle
 
-UNWRITTEN = 8.0
+UNWRITTEN = 9.0
 """Seconds after which the daemon has to say that it can't write: it tries every five."""
 BUSY = 10.0
 """Seconds for which SQLite waits for another process that writes."""
@@ -36,7 +36,7 @@ def no_room(place: Place) -> None:
         pause(place, 4.0)
     if place.mounted:
         for seconds in (10.0, 20.0):
-            with place.trouble("disk full", told_within=UNWRITTEN, well_within=AGAIN), ballast(place.state):
+            with place.trouble("disk full", told_within=UNWRITTEN, well_within=AGAIN), ballast(place):
                 time.sleep(seconds)
             place.well()
             pause(place, 4.0)
@@ -47,7 +47,7 @@ def no_room(place: Place) -> None:
 def _killed_without_room(place: Place) -> None:
     """A process that starts on a full disk may fail, again and again, until there is room."""
     place.may_end = True
-    with place.trouble("killed with a full disk", told_within=None, well_within=AGAIN), ballast(place.state):
+    with place.trouble("killed with a full disk", told_within=None, well_within=AGAIN), ballast(place):
         place.kill()
         time.sleep(6.0)
     place.well()
@@ -55,17 +55,21 @@ def _killed_without_room(place: Place) -> None:
 
 
 @contextlib.contextmanager
-def ballast(folder: Path) -> Iterator[None]:
-    """A file that takes all the room there is."""
-    path = folder / "ballast"
-    with path.open("wb") as file, contextlib.suppress(OSError):
+def ballast(place: Place) -> Iterator[None]:
+    """A file that takes all the room there is.
+
+    What the write-ahead log holds is moved into the database first: a log that has its room can be written anew.
+    """
+    with contextlib.closing(sqlite3.connect(place.database, timeout=30)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    path = place.state / "ballast"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * _PAGE)
-            file.flush()
     try:
         yield
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def soft_limit(place: Place, what: int, value: int | None) -> None:
@@ -205,10 +209,13 @@ def days(place: Place) -> None:
 
 
 def _hours_without_receiver(place: Place, start: int, hours: int) -> int:
-    with place.trouble("receiver down for days", told_within=None, well_within=AGAIN):
-        place.receiver.down()
-        pause(place, 15.0)  # something to be told
-        for hour in range(start + 1, start + hours + 1):
+    place.receiver.down()
+    told = len(place.alerts_on_page())
+    place.until(lambda: len(place.alerts_on_page()) > told, 30.0)
+    set_clock(place.folder, start + 1)
+    # Five minutes are over: from now on it has to say that it can't deliver. Each message is sent after the other.
+    with place.trouble("receiver down for days", told_within=BLIND, well_within=3 * AGAIN):
+        for hour in range(start + 2, start + hours + 1):
             set_clock(place.folder, hour)
             time.sleep(1.0)
         place.receiver.up()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SIZE = "8m"
+SIZE = "16m"
 
 
 def mount(folder: Path) -> bool:

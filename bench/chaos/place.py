@@ -206,10 +206,10 @@ class Place:
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def read_alerts(self) -> None:
-        """Keep what the daemon calls its alerts."""
+    def alerts_on_page(self) -> list[dict[str, Any]]:
+        """What the daemon calls its alerts; nothing when it can't be asked."""
         status, body = get(self.prober.port, "/api/v1/alerts?limit=10000")
-        self.alerts = json.loads(body)["alerts"] if status == 200 else []
+        return list(json.loads(body)["alerts"]) if status == 200 else []
 
     def waiting(self) -> int | None:
         """How many deliveries stand in the outbox that are not done; None when the daemon can't be asked."""

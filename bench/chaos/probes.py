@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -95,13 +96,14 @@ def lies(samples: Sequence[Sample], troubles: Sequence[Trouble], lives: Sequence
 
     A process that was just started is given `start` seconds to see everything for the first time.
     """
-    found = []
+    found: dict[str, list[float]] = {}
     for sample in samples:
         if sample.status == 200 and (trouble := _untold(sample, troubles)):
-            found.append(f"/readyz said 200 {sample.at - trouble.began:.1f} s after the beginning of: {trouble.what}")
+            found.setdefault(f"200 in spite of: {trouble.what}", []).append(sample.at - trouble.began)
         if sample.status == 503 and not _excused(sample, troubles, lives, start):
-            found.append(f"/readyz said 503 for nothing: {'; '.join(sample.reasons)}")
-    return sorted(set(found))
+            words = re.sub(r"\d+ s", "… s", "; ".join(sample.reasons))
+            found.setdefault(f"503 for nothing: {words}", []).append(sample.at - samples[0].at)
+    return [f"/readyz said {what} ({len(at)} times, {at[0]:.1f} to {at[-1]:.1f} s)" for what, at in found.items()]
 
 
 def _untold(sample: Sample, troubles: Sequence[Trouble]) -> Trouble | None:

@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,15 @@ def one(name: str, seed: int, keep: Path | None = None) -> Verdict:
             folder = keep.absolute() / f"{name}-{seed}"
             folder.mkdir(parents=True)
         place = stack.enter_context(a_place(folder, seed, scenario.wanted))
-        scenario.work(place)
-        verdict = judge(place, name)
+        try:
+            scenario.work(place)
+            verdict = judge(place, name)
+        except Exception as error:  # noqa: BLE001 - the others go on
+            verdict = Verdict(name, seed, [f"the harness failed: {error!r} at {_where(error)}"])
     verdict.seconds = time.monotonic() - began
     return verdict
+
+
+def _where(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

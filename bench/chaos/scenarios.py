@@ -9,10 +9,10 @@ from bench.chaos.receiver import Mood
 
 QUIET = 1.0
 """Seconds in which something could still come that must not."""
-BLIND = 6.0
+BLIND = 8.0
 """Seconds after which the daemon has to say that it does not see its account: three intervals of a second, the sweep
 under way, and some for a busy machine."""
-AGAIN = 12.0
+AGAIN = 20.0
 """Seconds that it may take to be well again when a trouble is over."""
 _STARTS = (
     *((points.STORE_WRITE, number) for number in range(1, 41)),
@@ -31,7 +31,7 @@ def settle(place: Place, patience: float = 120.0) -> None:
     place.until(lambda: place.waiting() == 0, 60.0)
     place.well()
     time.sleep(QUIET)
-    place.read_alerts()
+    place.alerts = place.alerts_on_page()
     place.note_end(place.keeper.stop())
 
 

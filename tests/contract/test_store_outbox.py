@@ -239,7 +239,7 @@ async def test_the_outbox_is_counted(store: Store) -> None:
     assert await store.read(lambda tx: tx.outbox_counts(NOW)) == OutboxCounts()
 
     waiting = [an_effect("w", "w", next_at=at(1))]
-    due = [an_effect(f"d{n}", f"d{n}", next_at=at(-n)) for n in range(3)]
+    due = [an_effect(f"d{n}", f"d{n}", effect=Effect.CANCEL, next_at=at(-n)) for n in range(3)]
     await enqueue(store, *waiting, *(an_effect(k, k) for k in ("claimed", "done", "dead")))
     await claim(store)
     done, dead = await number(store, "done"), await number(store, "dead")
@@ -250,6 +250,23 @@ async def test_the_outbox_is_counted(store: Store) -> None:
     counts = await store.read(lambda tx: tx.outbox_counts(NOW))
 
     assert counts == OutboxCounts(due=3, waiting=1, claimed=1, done=1, dead=1, oldest_due_at=at(-2))
+
+
+async def test_a_notification_that_fails_again_and_again_gets_older_and_a_cancel_that_waits_does_not(
+    store: Store,
+) -> None:
+    await enqueue(store, an_effect("told", "a"), an_effect("cancel", "b", effect=Effect.CANCEL, next_at=at(60)))
+    told = await number(store, "told")
+    seen = []
+    for minutes in (1, 10, 60):
+        await store.write(lambda tx: tx.claim(at(0)))
+        seen.append((await store.read(lambda tx: tx.outbox_counts(NOW))).oldest_due_at)
+        await store.write(lambda tx, later=minutes: tx.retry(told, at(later), "refused"))  # type: ignore[misc]
+        seen.append((await store.read(lambda tx: tx.outbox_counts(NOW))).oldest_due_at)
+    await store.write(lambda tx: tx.finish(told, NOW))
+    seen.append((await store.read(lambda tx: tx.outbox_counts(NOW))).oldest_due_at)
+
+    assert seen == [NOW] * 6 + [None]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
-"""The daemon's end, whatever the store does at that moment."""
+"""What the daemon says of a store that fails, and its end, whatever the store does at that moment."""
 
 import asyncio
 import contextlib
 import random
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.crashes import ENFORCE, Deaths, Life
-from tests.fakes import FakeClock
+from tests.crashes import ACCOUNT, ENFORCE, Deaths, Life
+from tests.fakes import FakeClock, FlakyStore
 from tests.outside import Script, World, fresh, nan_from
 from watcher.clock import SystemClock
 from watcher.daemon.daemon import Daemon
@@ -55,6 +56,27 @@ def a_daemon(life: Life, *parts: Watched) -> Daemon:
         parts=parts,
         close=[life.inner.aclose],
     )
+
+
+async def test_a_sweep_with_nothing_to_write_does_not_hide_that_the_store_does_not_write(tmp_path: Path) -> None:
+    life = Life(fresh(tmp_path / "empty.db", tmp_path / "watcher.db", []), Deaths(), ENFORCE)
+    daemon, store = a_daemon(life), FlakyStore(life.inner)
+    daemon.health.store, store.broken = store, True
+    daemon.health.watch(ACCOUNT, timedelta(seconds=30))
+    await daemon.health.beat()
+    await daemon._sweep(life.sweeper)()
+    full, writes = await daemon.health.ready(), [daemon.health.writes]
+    store.broken = False
+    await daemon.health.beat()
+    well = await daemon.health.ready()
+    writes.append(daemon.health.writes)
+    daemon.health.not_stored("no room")
+    writes.append(daemon.health.writes)
+    await daemon.close[0]()
+
+    assert full == ["the store does not write"]
+    assert well == []
+    assert writes == [False, True, False]
 
 
 async def drained(world: World, deaths: Deaths, *, failing: bool) -> Watched:

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes import FakeTarget, settle, unseen
+from tests.fakes import START, FakeTarget, settle, unseen
 from tests.timeline import ENFORCE, FAILED, NEVER, Scene, between, firing, ns, resolved, scene
 from tests.toys import Crashing, High, High2, Quiet
 from watcher.domain.alerts import Subject, Transition, TransitionReason
-from watcher.domain.observations import TrainRow
+from watcher.domain.observations import Status, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.rules.completion import Completion
 from watcher.domain.rules.deleted import Deleted
@@ -27,7 +27,21 @@ async def play(tmp_path: Path) -> AsyncIterator[Scene]:
         yield made
 
 
-# --- the API can't be seen ---
+# --- the API can't be seen, or says what was ---
+
+
+async def test_an_answer_of_before_the_end_undoes_no_end(play: Scene) -> None:
+    job = play.job()
+    play.at("5m", status=Status.COMPLETED, output_name="org/model", event="job_complete", quiet=True)
+
+    def answer(status: Status, updated_at: datetime) -> None:
+        job.status, job.updated_at = status, updated_at
+
+    newest = START + timedelta(minutes=5)
+    play.do("8m", lambda: answer(Status.RUNNING, newest - timedelta(minutes=1)))
+    play.do("9m", lambda: answer(Status.COMPLETED, newest))
+    play.expect(between("5m", "7m"), firing("completion"))
+    await play.run("20m")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.fakes import START, FakeClock
 from tests.website import DeafStore
 from watcher.daemon.health import Health
@@ -32,11 +34,17 @@ def test_pulses_age_from_the_start_until_a_sweep_ends() -> None:
     }
 
 
-def test_a_write_that_failed_is_told_until_one_goes_well() -> None:
-    health = Health(FakeClock(), DeafStore())
-    seen = [health.writes]
-    for error in ("disk full", None):
-        health.stored(error)
-        seen.append(health.writes)
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_stepped_clock_makes_no_account_seen_or_unseen(hours: int) -> None:
+    clock = FakeClock()
+    health = Health(clock, DeafStore())
+    health.watch("main", INTERVAL)
+    health.swept("main", None)
+    clock.step_wall(hours * 3600)
+    after_step = await health.ready()
+    clock.advance(3 * INTERVAL.total_seconds() + 1)
+    health.swept("main", "timeout")
+    unseen = await health.ready()
 
-    assert seen == [True, False, True]
+    assert [reason for reason in after_step if "account" in reason] == []
+    assert "account main: no useful sweep within 90 s (timeout)" in unseen

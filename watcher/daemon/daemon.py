@@ -144,9 +144,8 @@ class Daemon:
             except StoreError as error:
                 # Nothing was decided. The store can't hold an alert about itself: the log and the probes tell it.
                 log.error("sweep.not_stored", account=sweeper.config.name, reason=str(error))
-                self.health.stored(str(error))
+                self.health.not_stored(str(error))
                 return
-            self.health.stored(None)
             self.health.swept(report.account, report.reason)
             if report.reason is None:
                 self.useful()

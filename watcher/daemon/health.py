@@ -21,6 +21,8 @@ class _Account:
     since: datetime
     swept_at: datetime | None = None
     useful_at: datetime | None = None
+    useful_tick: float | None = None
+    """The same on the monotonic clock: how long it is ago must not depend on where the other one was stepped to."""
     reason: str = "no sweep yet"
 
 
@@ -54,7 +56,7 @@ class Health:
             return  # taken out of the configuration while it was swept
         known.swept_at = self.clock.now()
         if reason is None:
-            known.useful_at, known.reason = known.swept_at, ""
+            known.useful_at, known.useful_tick, known.reason = known.swept_at, self.clock.monotonic(), ""
         else:
             known.reason = reason
 
@@ -85,9 +87,12 @@ class Health:
         """Whether the newest write to the store went well."""
         return not self._store_error
 
-    def stored(self, error: str | None) -> None:
-        """A sweep's work went to the store, or did not."""
-        self._store_error = error or ""
+    def not_stored(self, error: str) -> None:
+        """A sweep's work did not go to the store; the next beat tells whether that is over.
+
+        A sweep that went well tells nothing: it may have had nothing to write.
+        """
+        self._store_error = error
 
     async def beat(self) -> None:
         """The event loop runs, and the writer thread answers, if only to say that it can't write."""
@@ -113,13 +118,12 @@ class Health:
     async def ready(self) -> list[str]:
         """Why the watcher does not see, store or deliver; empty when it does."""
         reasons = self.alive()
-        now = self.clock.now()
+        now, tick = self.clock.now(), self.clock.monotonic()
         for name, account in self._accounts.items():
-            limit = max(MISSED_INTERVALS * account.interval, timedelta(seconds=1))
-            since = account.useful_at
-            if since is None or now - since > limit:
+            limit = max((MISSED_INTERVALS * account.interval).total_seconds(), 1.0)
+            if account.useful_tick is None or tick - account.useful_tick > limit:
                 why = account.reason or "sweeps are late"
-                reasons.append(f"account {name}: no useful sweep within {limit.total_seconds():.0f} s ({why})")
+                reasons.append(f"account {name}: no useful sweep within {limit:.0f} s ({why})")
         if self._store_error:
             reasons.append("the store does not write")
         try:
@@ -129,5 +133,5 @@ class Health:
         else:
             if counts.oldest_due_at is not None and now - counts.oldest_due_at > OLDEST_DUE:
                 age = (now - counts.oldest_due_at).total_seconds()
-                reasons.append(f"the oldest due notification waits for {age:.0f} s")
+                reasons.append(f"the oldest notification waits for its delivery for {age:.0f} s")
         return reasons

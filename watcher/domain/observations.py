@@ -103,6 +103,12 @@ class Snapshot:
         gaps = {name: getattr(known, name) for name in names}
         return replace(self, **{name: value for name, value in gaps.items() if value is not None})
 
+    def outdated_by(self, known: "Snapshot") -> bool:
+        """Whether this is an answer of before the end that is known: a cache or a replica that lags gives such ones."""
+        if not known.status.terminal or self.status.terminal or self.updated_at is None or known.updated_at is None:
+            return False
+        return self.updated_at < known.updated_at
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:

@@ -29,6 +29,8 @@ class JobReader:
             ProviderError: a call failed; what was read before it is in the visit.
         """
         book, now = visit.book, visit.now
+        if listed is not None and listed.outdated_by(book.snapshot):
+            listed = None
         changed = listed is not None and listed != book.record.listed
         if listed is not None:
             job = listed.merged(book.snapshot)

@@ -313,7 +313,11 @@ class StoredTransition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxCounts:
-    """How full the outbox is. `oldest_due_at` is the `next_at` of the oldest row that is due by now."""
+    """How full the outbox is.
+
+    `oldest_due_at` is when the oldest notification that is not delivered was made, however often it was tried; or when
+    the oldest other effect became due.
+    """
 
     due: int = 0
     waiting: int = 0

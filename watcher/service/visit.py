@@ -66,8 +66,8 @@ class Visit:
     def take_detail(self, snapshot: Snapshot, events: Iterable[Event]) -> None:
         """The job itself and its event log. A plan that only an event names is part of the snapshot."""
         events = list(events)
-        snapshot = _planned(snapshot, events)
-        self._take_snapshot(snapshot.merged(self.book.snapshot))
+        if not snapshot.outdated_by(self.book.snapshot):
+            self._take_snapshot(_planned(snapshot, events).merged(self.book.snapshot))
         self.book.record.detail_at = self.now
         for event in sorted(events, key=lambda e: e.at):
             if self.book.note_event(event):

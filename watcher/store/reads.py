@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, case, func, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from watcher.domain.alerts import Alert, AlertState, Subject
 from watcher.domain.observations import Observation
@@ -85,9 +85,12 @@ _LATEST = (
 _UNCONSUMED = select(schema.transitions).where(schema.UNCONSUMED).order_by(_transitions.id).limit(bindparam("limit"))
 _OF_ALERT = select(schema.transitions).where(_transitions.alert_id == bindparam("id")).order_by(_transitions.id)
 _is_ripe = and_(_outbox.state == OutboxState.DUE.value, _outbox.next_at <= bindparam("now"))
-_COUNTS = select(
-    _outbox.state, func.count(), func.sum(case((_is_ripe, 1), else_=0)), func.min(case((_is_ripe, _outbox.next_at)))
-).group_by(_outbox.state)
+_COUNTS = select(_outbox.state, func.count(), func.sum(case((_is_ripe, 1), else_=0))).group_by(_outbox.state)
+# A notification is due from its first moment on, however often it failed; a cancel may wait by intention.
+_is_notice = _outbox.effect == Effect.NOTIFY.value
+_OLDEST = select(func.min(case((_is_notice, _outbox.created_at), else_=_outbox.next_at))).where(
+    _outbox.state.in_([OutboxState.DUE.value, OutboxState.CLAIMED.value]), or_(_is_notice, _is_ripe)
+)
 _EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
 _LATEST_EFFECTS = (
     select(schema.outbox)
@@ -189,18 +192,16 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
         return [rows.transition_from_row(row) for row in self._run(_OF_ALERT, {"id": alert_id})]
 
     def outbox_counts(self, now: datetime) -> OutboxCounts:
-        found = {
-            state: (total, ripe, oldest) for state, total, ripe, oldest in self._run(_COUNTS, {"now": micros(now)})
-        }
+        found = {state: (total, ripe) for state, total, ripe in self._run(_COUNTS, {"now": micros(now)})}
         total = {state: found[state.value][0] if state.value in found else 0 for state in OutboxState}
-        _, ripe, oldest = found.get(OutboxState.DUE.value, (0, 0, None))
+        _, ripe = found.get(OutboxState.DUE.value, (0, 0))
         return OutboxCounts(
             due=ripe,
             waiting=total[OutboxState.DUE] - ripe,
             claimed=total[OutboxState.CLAIMED],
             done=total[OutboxState.DONE],
             dead=total[OutboxState.DEAD],
-            oldest_due_at=moment_or_none(oldest),
+            oldest_due_at=moment_or_none(self._run(_OLDEST, {"now": micros(now)}).scalar()),
         )
 
     def outbox(self, *, states: Iterable[OutboxState] | None = None, limit: int = 500) -> list[OutboxRow]:

@@ -113,7 +113,7 @@ _ALL = (
     Family(
         "watcher_outbox_oldest_seconds",
         Kind.GAUGE,
-        "How long the oldest due effect has waited; 0 when none is due.",
+        "How long the oldest undelivered notification, or other due effect, has waited; 0 without any.",
     ),
 )
 FAMILIES = {family.name: family for family in _ALL}
