@@ -9,27 +9,27 @@ hit depends on the machine all the same.
 import argparse
 import json
 import random
-import statistics
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+from bench.chaos.figures import table
 from bench.chaos.judge import Verdict
 from bench.chaos.rounds import SCENARIOS, one
 
-WIDTH = 2
-"""So many scenarios run beside each other: one for each core of a small machine."""
+WIDTH = 3
+"""So many scenarios run beside each other: each of them waits for most of its time."""
 
 
 def show(verdict: Verdict) -> None:
-    print(f"{verdict.name} (seed {verdict.seed}): {verdict.seconds:.0f} s, {len(verdict.wrongs)} broken promises")
+    """One line, and what was broken."""
+    said = "; ".join([f"{len(verdict.wrongs)} broken promises", *verdict.remarks])
+    print(f"chaos: {verdict.name}, seed {verdict.seed}, {verdict.seconds:.0f} s: {said}")
     for wrong in verdict.wrongs:
-        print(f"  BROKEN: {wrong}")
-    print(f"  {asdict(verdict) | {'recoveries': len(verdict.recoveries), 'wrongs': len(verdict.wrongs)}}", flush=True)
-    if verdict.recoveries:
-        print(f"  p50 {statistics.median(verdict.recoveries):.1f} max {max(verdict.recoveries):.1f}")
+        print(f"  BROKEN: {wrong}", flush=True)
 
 
 def main() -> int:
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="leave databases and logs here")
     given = parser.parse_args()
     print(f"chaos: seed {given.seed}", flush=True)
+    began = time.monotonic()
     wanted = [name.replace("-", " ") for name in given.scenarios] or list(SCENARIOS)
     names = [name for _ in range(given.rounds) for name in wanted for _ in range(SCENARIOS[name].times)]
     with ProcessPoolExecutor(WIDTH, mp_context=get_context("spawn")) as pool:
@@ -52,7 +53,9 @@ def main() -> int:
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+    print(table(verdicts))
     broken = sum(len(verdict.wrongs) for verdict in verdicts)
+    print(f"chaos: seed {given.seed}, {time.monotonic() - began:.0f} s, {broken} broken promises")
     return 1 if broken else 0
 
 

@@ -18,6 +18,8 @@ UNWRITTEN = 9.0
 """Seconds after which the daemon has to say that it can't write: it tries every five."""
 BUSY = 10.0
 """Seconds for which SQLite waits for another process that writes."""
+GIVEN_UP = 70
+"""Hours after which a notification may be given up; the daemon does it after 72, and tells it by an alert."""
 _PAGE = 4096
 
 
@@ -195,17 +197,25 @@ def _unseen_after_a_step(place: Place) -> None:
         time.sleep(12.0)
         place.proxy.rate = 0.0
     place.well()
+    place.until(lambda: place.waiting() == 0, 40.0)  # what waits when the clock steps ahead has waited for long by it
 
 
 def days(place: Place) -> None:
-    """The receiver is down for two and a half days of the daemon's clock, and then for so long that it gives up."""
+    """The receiver is down for two and a half days of the daemon's clock; then for so long that it gives up."""
     set_clock(place.folder, 0)
     begin(place)
     hours = _hours_without_receiver(place, 0, 60)
-    place.until(lambda: place.waiting() == 0, 30.0)
-    place.until(place.ended, 60.0)
+    place.until(lambda: place.waiting() == 0, 60.0)
+    hours = _hours_without_receiver(place, hours, 76)
+    place.until(lambda: place.waiting() == place.dead(), 60.0)
+    if not place.dead():
+        place.wrongs.append("nothing was given up after three days without a receiver")
+    if place.command("outbox", "retry", "--all") != 0:
+        place.wrongs.append("what was given up could not be sent again")
     settle(place)
-    place.remark(f"the clock went on {hours} h")
+    if not any(alert["kind"].startswith("dead_letter") for alert in place.alerts):
+        place.wrongs.append("no alert on what was given up")
+    place.remark(f"the daemon's clock went on {hours} h")
 
 
 def _hours_without_receiver(place: Place, start: int, hours: int) -> int:
@@ -213,9 +223,11 @@ def _hours_without_receiver(place: Place, start: int, hours: int) -> int:
     told = len(place.alerts_on_page())
     place.until(lambda: len(place.alerts_on_page()) > told, 30.0)
     set_clock(place.folder, start + 1)
-    # Five minutes are over: from now on it has to say that it can't deliver. Each message is sent after the other.
-    with place.trouble("receiver down for days", told_within=BLIND, well_within=3 * AGAIN):
-        for hour in range(start + 2, start + hours + 1):
+    # Five minutes are over: from now on it has to say that it can't deliver, until it gives up after three days.
+    with place.trouble("receiver down for days", told_within=BLIND, well_within=3 * AGAIN) as trouble:
+        for hour in range(start + 3, start + hours + 1, 2):
+            if hour - start > GIVEN_UP:
+                trouble.told_within = None
             set_clock(place.folder, hour)
             time.sleep(1.0)
         place.receiver.up()

@@ -82,6 +82,9 @@ def judge(place: Place, name: str) -> Verdict:
     verdict.messages = len(place.receiver.taken)
     verdict.kills = len(place.kills)
     verdict.remarks = place.remarks
+    verdict.peak_mb = place.peak_mb
+    for fault, count in place.proxy.faults.items():
+        verdict.injected[f"answer: {fault}"] = count
     crashes = [line for line in place.log.splitlines() if "Traceback" in line and "socket.accept() out of" not in line]
     verdict.wrongs += [f"a traceback in the log: {line[-400:]}" for line in crashes[:3]]
     if place.proxy.strangers:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import random
+import re
 import signal
 import sqlite3
 import time
@@ -47,6 +48,7 @@ class Place:
         self.wrongs: list[str] = []
         self.alerts: list[dict[str, Any]] = []
         self.may_end = self.rows_broken = False
+        self.peak_mb = 0
         self.kills: list[float] = []
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.mounted = bool(wanted.get("disk")) and mounts.mount(self.state)
@@ -113,6 +115,10 @@ class Place:
 
     def reload(self) -> None:
         self.keeper.signal(signal.SIGHUP)
+
+    def note_memory(self) -> None:
+        """The most that the present process ever had."""
+        self.peak_mb = max(self.peak_mb, self.keeper.peak_kb() // 1024)
 
     def note_end(self, code: int | None) -> None:
         """How the daemon ended when it was asked to."""
@@ -213,11 +219,17 @@ class Place:
 
     def waiting(self) -> int | None:
         """How many deliveries stand in the outbox that are not done; None when the daemon can't be asked."""
+        rows = self._outbox()
+        return sum(rows.values()) if rows else None
+
+    def dead(self) -> int | None:
+        """How many of them were given up."""
+        return self._outbox().get("dead")
+
+    def _outbox(self) -> dict[str, int]:
         status, body = get(self.prober.port, "/metrics")
-        if status != 200:
-            return None
-        lines = [line for line in body.decode().splitlines() if line.startswith("watcher_outbox_rows{")]
-        return sum(int(float(line.split()[-1])) for line in lines)
+        rows = re.findall(r'^watcher_outbox_rows\{state="(\w+)"\} ([\d.]+)$', body.decode(), re.MULTILINE)
+        return {state: int(float(count)) for state, count in rows} if status == 200 else {}
 
     def asks_file(self, query: str) -> list[tuple[Any, ...]]:
         """What stands in the database, read beside whoever writes it."""

@@ -28,10 +28,11 @@ def settle(place: Place, patience: float = 120.0) -> None:
     place.until(place.ended, patience)
     completed = sum(job["status"] == "completed" for job in place.jobs())
     place.until(lambda: sum(t.title.endswith("completed") for t in place.receiver.taken) >= completed, 60.0)
-    place.until(lambda: place.waiting() == 0, 60.0)
+    place.until(lambda: place.waiting() == 0, 90.0)
     place.well()
     time.sleep(QUIET)
     place.alerts = place.alerts_on_page()
+    place.note_memory()
     place.note_end(place.keeper.stop())
 
 
@@ -73,7 +74,7 @@ def one_kill(place: Place, kind: str, number: int) -> None:
         else:
             place.points.disarm()
     if len(place.kills) == before:
-        time.sleep(0.0 if kind else place.dice.uniform(0.0, 3.0))
+        time.sleep(0.0 if kind else place.dice.uniform(0.0, 2.5))
         if place.kill():
             place.injected_one("SIGKILL at any moment")
     place.until(lambda: place.keeper.running and place.keeper.life.began > place.kills[-1], 5.0)
