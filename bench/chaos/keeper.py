@@ -63,17 +63,6 @@ class Keeper:
             process.kill()
             return True
 
-    def signal(self, number: int) -> None:
-        with self._lock:
-            if self._process is not None:
-                self._process.send_signal(number)
-
-    def until_gone(self, life: Life, patience: float = 10.0) -> None:
-        """Wait for the end of a process that was killed."""
-        deadline = time.monotonic() + patience
-        while life.ended is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-
     def stop(self, patience: float = 40.0) -> int | None:
         """End it well, and start no other until `start`; the exit code, None when it had to be killed."""
         self._wanted.clear()

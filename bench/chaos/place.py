@@ -5,7 +5,6 @@ import functools
 import json
 import random
 import re
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,10 +110,9 @@ class Place:
         self.config.write_text(json.dumps(self.settings))
 
     def write_key(self, key: str) -> None:
-        self.key_file.write_text(key + "\n")
-
-    def reload(self) -> None:
-        self.keeper.signal(signal.SIGHUP)
+        new = self.key_file.with_suffix(".new")
+        new.write_text(key + "\n")
+        new.replace(self.key_file)
 
     def note_memory(self) -> None:
         """The most that the present process ever had."""
