@@ -76,7 +76,7 @@ def judge(place: Place, name: str) -> Verdict:
     _repeats(place.receiver.taken, lives, verdict)
     _cancels(place, verdict, runs)
     _secrets(place, verdict)
-    verdict.wrongs += lies(place.prober.samples, place.troubles, lives, START)
+    verdict.wrongs += lies(place.prober.samples, place.troubles, lives, start=START, slow=place.slow)
     _lives(place, verdict)
     verdict.probes = len(place.prober.samples)
     verdict.messages = len(place.receiver.taken)

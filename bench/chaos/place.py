@@ -48,6 +48,7 @@ class Place:
         self.alerts: list[dict[str, Any]] = []
         self.may_end = self.rows_broken = False
         self.peak_mb = 0
+        self.slow = 1.0
         self.kills: list[float] = []
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.mounted = bool(wanted.get("disk")) and mounts.mount(self.state)

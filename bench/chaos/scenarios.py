@@ -14,6 +14,8 @@ BLIND = 8.0
 under way, and some for a busy machine."""
 AGAIN = 20.0
 """Seconds that it may take to be well again when a trouble is over."""
+USUAL = 5.0
+"""Seconds within which an undisturbed start is over where nothing else needs the processors: it takes two or three."""
 _STARTS = (
     *((points.STORE_WRITE, number) for number in range(1, 41)),
     *((points.REQUEST, number) for number in range(1, 25)),
@@ -39,8 +41,12 @@ def settle(place: Place, patience: float = 120.0) -> None:
 def begin(place: Place) -> None:
     """Start the daemon before the recording begins, so that it sees all of it, and let it see every job once."""
     place.keeper.start()
-    if place.well() is None:
+    took = place.well(60.0)
+    if took is None:
         place.wrongs.append("not well after an undisturbed start")
+    elif took > USUAL:
+        place.slow = took / USUAL
+        place.remark(f"a busy machine: all spans {place.slow:.1f} times as long")
     place.until(lambda: len(place.asks_file("SELECT 1 FROM jobs")) == len(place.jobs()), 10.0)
 
 
