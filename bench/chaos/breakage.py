@@ -12,7 +12,7 @@ from bench.chaos import mounts
 from bench.chaos.clocks import set_clock
 from bench.chaos.faults import Fault
 from bench.chaos.place import Place
-from bench.chaos.scenarios import AGAIN, BLIND, begin, pause, settle
+from bench.chaos.scenarios import AGAIN, BLIND, begin, pause, settle, told_all
 
 UNWRITTEN = 9.0
 """Seconds after which the daemon has to say that it can't write: it tries every five."""
@@ -125,7 +125,7 @@ def _read_only(place: Place) -> None:
 def _damaged(place: Place) -> None:
     """A page is overwritten: it must refuse, keep the file, and say how to restore; then a backup is restored."""
     backup = place.folder / "backup.db"
-    place.until(lambda: place.waiting() == 0, 20.0)
+    told_all(place)  # what is delivered after the backup would be decided anew, and come again
     if place.command("backup", backup) != 0:
         place.wrongs.append("no backup beside the running daemon")
     place.note_end(place.keeper.stop())
@@ -133,7 +133,7 @@ def _damaged(place: Place) -> None:
     place.may_end = True
     place.injected_one("page of the database damaged")
     place.keeper.start()
-    place.until(lambda: "To restore" in place.log, 10.0)
+    place.until(lambda: "To restore" in place.log, 40.0)
     time.sleep(1.0)
     place.keeper.stop()
     if "To restore: stop the daemon" not in place.log:

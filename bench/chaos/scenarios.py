@@ -25,12 +25,17 @@ _STARTS = (
 """The points of a start and of the first sweep, one by one; after them come any."""
 
 
-def settle(place: Place, patience: float = 120.0) -> None:
-    """Let the recording come to its end, and everything be told; then stop the daemon well."""
-    place.until(place.ended, patience)
+def told_all(place: Place) -> None:
+    """Let the recording come to its end, and everything be told."""
+    place.until(place.ended, 120.0)
     completed = sum(job["status"] == "completed" for job in place.jobs())
     place.until(lambda: sum(t.title.endswith("completed") for t in place.receiver.taken) >= completed, 60.0)
     place.until(lambda: place.waiting() == 0, 90.0)
+
+
+def settle(place: Place) -> None:
+    """The end of a scenario: when all was told, the daemon is stopped well."""
+    told_all(place)
     place.well()
     time.sleep(QUIET)
     place.alerts = place.alerts_on_page()
@@ -142,8 +147,7 @@ def key(place: Place) -> None:
     with place.trouble("key replaced", told_within=BLIND, well_within=AGAIN):
         place.proxy.keys = {OTHER_KEY}
         pause(place, 8.0)
-        place.write_key(OTHER_KEY)
-        pause(place, 5.0)  # the file is looked at every two seconds, and taken when it rests
+        place.write_key(OTHER_KEY)  # looked at every two seconds, and taken when it rests
     if place.well() is None:
         place.wrongs.append("the new key was not taken from its file")
     if not any("refuses the key" in taken.title for taken in place.receiver.taken):
