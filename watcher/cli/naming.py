@@ -75,7 +75,7 @@ def exact(reads: Reads, job_id: str) -> JobRecord:
     found = reads.find_jobs(job_id)
     if not found:
         shown = drawing.sentence(job_id)
-        raise ConfigError(f"job {shown!r} is not known; expected the full id of a watched job (see `watcher jobs`)")
+        raise ConfigError(f"job {shown!r} is not known; expected a full id, which `watcher jobs SUFFIX` shows")
     return found[0]
 
 

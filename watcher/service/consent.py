@@ -257,7 +257,7 @@ def _meant(reads: Reads, job_id: str, proposal_id: str) -> tuple[list[JobRecord]
     """The job in each account that has it, or only in that of the proposal, if one is named."""
     records = reads.find_jobs(job_id)
     if not records:
-        raise ConfigError(f"job {job_id!r} is not known; expected the full id of a watched job (see `watcher jobs`)")
+        raise ConfigError(f"job {job_id!r} is not known; expected a full id, which `watcher jobs SUFFIX` shows")
     if not proposal_id:
         return records, None
     proposal = reads.proposal(proposal_id)
