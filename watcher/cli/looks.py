@@ -84,7 +84,7 @@ def jobs(
 def alerts(
     config: ConfigOption = None,
     state_dir: StateOption = None,
-    firing: Annotated[bool, typer.Option("--firing", help="Only what holds now.")] = False,
+    firing: Annotated[bool, typer.Option("--firing", help="Leave out what is over; notices (noted) stay.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="Only those of this job: its id or suffix.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> int:
