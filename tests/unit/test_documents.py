@@ -14,7 +14,7 @@ from typer.main import get_command
 from tests.documents import ROOT, Block, all_blocks, anchors, commands, documents, prose
 from tools.reference import DOCUMENTS, tree
 from watcher.cli.main import app
-from watcher.settings import load_settings
+from watcher.settings import effective, load_settings
 
 SHELL = ("", "sh", "console")
 WHOLE = "# watcher.yaml\n"
@@ -101,6 +101,6 @@ def test_configurations_that_are_shown_are_good(block: Block, tmp_path: Path) ->
     if block.text.startswith(WHOLE):
         path = tmp_path / "watcher.yaml"
         path.write_text(block.text)
-        load_settings(path, FILLED_IN)
+        assert effective(load_settings(path, FILLED_IN))
 
     assert known

@@ -376,6 +376,8 @@ receivers: [{name: r, urls: [slack://planted-2/b/c, console://]}]
 rules: {strict: {rule: slow, severity: critical}, broken: , unseen: }
 jobs: [{name: x, rules: {broken: off, strict: {factor: 5}, rare: }, cancel: {mode: observe, never: "a*"}}]
 route: {routes: [{match: {rule: strict}, receivers: r, continue: true}]}
+mute_times: [{name: night, from: "22:30", to: "06:00"}]
+digests: [{name: morning, receiver: r, kind: daily, at: "08:00"}]
 store: {path: /var/x.db}
 """
     settings = load(text)

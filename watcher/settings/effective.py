@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,6 @@ def _scalar(value: object) -> object:
         return value.value
     if isinstance(value, timedelta):
         return format_duration(value)
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | time):
         return value.isoformat()
     return str(value) if isinstance(value, Path) else value
