@@ -32,7 +32,8 @@ class Watch:
 
     def go(self, path: str) -> Page:
         self.tab.goto(self.scene.url + path)
-        expect(self.tab.locator("#live.on")).to_be_attached()
+        if not path.startswith("/login"):
+            expect(self.tab.locator("#live.on")).to_be_attached()
         return self.tab
 
     def names(self) -> list[str]:
@@ -264,6 +265,26 @@ def test_a_proposal_counts_down_and_is_vetoed_with_a_reason(watch: Watch) -> Non
     found = watch.scene.app.store.read_now(lambda reads: reads.proposal("p1"))
     assert found is not None
     assert found.state is ProposalState.VETOED
+
+
+def test_an_alert_is_acknowledged_and_silenced_and_the_silence_ended(watch: Watch) -> None:
+    tab = watch.go("/login?next=/alerts")
+    tab.fill("[name=token]", TOKEN)
+    tab.fill("[name=name]", "Ada")
+    tab.click("button[type=submit]")
+    alert = tab.locator("#firing-block li.critical")
+    alert.locator("[name=note]").fill("on it")
+    alert.get_by_role("button", name="Acknowledge").click()
+    expect(alert).to_contain_text("acknowledged by Ada")
+
+    alert.get_by_role("link", name="Silence…").click()
+    assert tab.input_value("#matchers") == f"rule=divergence job={SICK.job_id}"
+    tab.fill("#comment", "known noise")
+    tab.click("#new-silence button")
+    expect(tab.locator("#active-block")).to_contain_text(f"job={SICK.job_id}")
+    tab.click("text=End it now")
+    expect(tab.locator("#active-block")).to_contain_text("Nothing is silenced.")
+    expect(tab.locator("#past-block")).to_contain_text("known noise")
 
 
 def test_without_scripts_everything_is_there(browser: Browser, scene: Scene) -> None:
