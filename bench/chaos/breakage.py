@@ -230,6 +230,8 @@ def _hours_without_receiver(place: Place, start: int, hours: int) -> int:
                 trouble.told_within = None
             set_clock(place.folder, hour)
             time.sleep(1.0)
+        if hours > GIVEN_UP:
+            place.until(place.dead, 60.0)
         place.receiver.up()
         set_clock(place.folder, start + hours + 1)  # the next try is ten minutes away at most
     return start + hours + 1

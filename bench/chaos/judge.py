@@ -14,7 +14,7 @@ from bench.chaos.receiver import Taken
 from tests.processes import cancels, holds
 from watcher.simulator.job import job_id_of
 
-START = 20.0
+START = 30.0
 """Seconds that a process is given to see everything for the first time, on a machine with other work."""
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gzip
 import json
 import random
 import re
@@ -25,6 +26,8 @@ CURVES = Path("tests/data/curves/lab.jsonl.gz").absolute()
 KEY = "planted-key-71c9f0e2"
 OTHER_KEY = "planted-key-after-rotation-44b8"
 HOOK = "planted-hook-9d31a7"
+QUEUED = 8.0
+"""Seconds that every job waits before it runs, so that it is seen before there is anything to be told of it."""
 FRESH = 5.0
 """Seconds before a cancel within which the daemon has to have read the job and its rows."""
 SECRETS = (KEY, OTHER_KEY, HOOK)
@@ -56,7 +59,7 @@ class Place:
             stack.callback(mounts.unmount, self.state)
         elif wanted.get("disk"):
             self.remark("no disk of its own could be mounted: a full disk and a read-only one were not tried")
-        self.curves: Path = wanted.get("curves", CURVES)
+        self.curves = _queued(wanted.get("curves", CURVES), folder / "recording.jsonl", wanted.get("queued", QUEUED))
         self.write_key(KEY)
         self.receiver = Receiver(self.points, HOOK)
         stack.callback(self.receiver.down)
@@ -88,7 +91,7 @@ class Place:
             "interval": "1s",
             "timeout": faults.PATIENCE,
             "requests_per_second": 1000,
-            "max_concurrency": 16,
+            "max_concurrency": 4,
         }
         return {
             "accounts": [account],
@@ -234,6 +237,15 @@ class Place:
         """What stands in the database, read beside whoever writes it."""
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as raw:
             return raw.execute(query).fetchall()
+
+
+def _queued(recording: Path, copy: Path, seconds: float) -> Path:
+    """A copy of the recording in which every job is queued before its first row; replay does not read that."""
+    raw = recording.read_bytes()
+    lines = (gzip.decompress(raw) if recording.suffix == ".gz" else raw).decode().splitlines()
+    runs = [json.loads(line) | {"fate": {"queue_seconds": seconds}} for line in lines]
+    copy.write_text("".join(json.dumps(run) + "\n" for run in runs))
+    return copy
 
 
 @contextlib.contextmanager

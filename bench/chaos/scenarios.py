@@ -102,7 +102,7 @@ def cancels(place: Place) -> None:
         while not place.ended():
             kind = place.dice.choices(kinds, weights=(4, 4, 2, 2, 1, 1))[0]
             one_kill(place, kind, place.dice.randint(1, 60) if kind in kinds[4:] else 1)
-            pause(place, place.dice.uniform(3.0, 6.0))  # a cancel needs two sweeps
+            pause(place, place.slow * place.dice.uniform(3.0, 6.0))  # a cancel needs two sweeps
         place.proxy.rate = 0.0
     settle(place)
 

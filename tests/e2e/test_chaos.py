@@ -15,7 +15,7 @@ STEPS = 40
 def test_killed_around_a_message_it_tells_all_and_the_harness_sees_what_would_be_wrong(tmp_path: Path) -> None:
     rows = [[step, "NaN" if step >= 20 else 3.0 / step, 1.0, 1e-5] for step in range(1, STEPS + 1)]
     curves = write_curves(tmp_path / "curves.jsonl", a_run("broken", STEPS, train=rows, eval=[]))
-    with a_place(tmp_path, 1, {"curves": curves, "speed": 30}) as place:
+    with a_place(tmp_path, 1, {"curves": curves, "speed": 30, "queued": 0.0}) as place:
         begin(place)
         one_kill(place, points.MESSAGE, 1)
         settle(place)
