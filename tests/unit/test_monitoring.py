@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from watcher.web.families import FAMILIES, Kind
+from watcher.web.telemetry import PrometheusTelemetry, StoreGauges, Vitals
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES, TESTS = DEPLOY / "prometheus" / "watcher.rules.yml", DEPLOY / "prometheus" / "watcher.rules.test.yml"
@@ -122,9 +123,20 @@ def _filled(expression: str) -> str:
     return expression
 
 
-def _promtool(*words: str, folder: Path) -> None:
+def test_promtool_takes_the_metrics() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.sweep("main", None, 1.5, 12)
+    telemetry.api_request("main", "get_metrics", "ok", 0.2)
+    telemetry.rule("plateau", 0.5)
+    telemetry.saved("main", 90, 2.5)
+
+    _promtool("check", "metrics", folder=DEPLOY, given=telemetry.exposition(Vitals(), StoreGauges()).decode())
+
+
+def _promtool(*words: str, folder: Path, given: str = "") -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
-    done = subprocess.run([promtool, *words], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    command = [promtool, *words]
+    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stdout + done.stderr
