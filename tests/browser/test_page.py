@@ -150,6 +150,18 @@ def test_a_stream_that_dies_is_said_and_comes_back(watch: Watch) -> None:
     watch.wrong = [line for line in watch.wrong if "ERR_FAILED" not in line]
 
 
+def test_a_page_that_does_not_come_is_said_and_tried_again_while_the_old_one_stays(watch: Watch) -> None:
+    tab = watch.go("/")
+
+    tab.route(f"{watch.scene.url}/", lambda route: route.fulfill(status=503, body="no"))
+    watch.scene.change(lambda tx: tx.save_job(watch.scene.job(4)))
+    expect(tab.locator("#live")).to_contain_text("can’t see now, as of")
+    assert "legal-3" in watch.names()
+    tab.unroute(f"{watch.scene.url}/")
+    expect(tab.locator("#live.on")).to_be_attached()
+    watch.wrong = [line for line in watch.wrong if "503" not in line]
+
+
 def test_the_curve_is_drawn_read_zoomed_and_shown_whole_again(watch: Watch) -> None:
     tab = watch.go(SICK_PAGE)
     expect(tab.locator("#curve[data-drawn]")).to_be_visible()

@@ -8,11 +8,13 @@ const SHARE = 5; // a fetch that took long is followed by a pause so many times 
 const QUIET = 250; // after an input, before anything is put in its place: whoever types is not held up…
 const PATIENCE = 3000; // …but for no longer than this
 const SLICE = 8; // of work at a time
+const FAILED = 3000; // after a fetch that brought no page
 const LONGEST = 30_000; // between two tries to connect
 const sent = new Map(); // what the server last sent of each block and row, without the words of times
 let fetching = false;
 let again = false;
 let timer = 0;
+let streaming = false;
 let tries = 0;
 let next = 0; // when a fetch may begin again
 let touched = -Infinity; // when the reader last did something
@@ -153,9 +155,10 @@ async function refresh() {
     if (answer.ok && page.body.dataset.now) {
       await merge(page);
       if (document.body.classList.contains("stale")) location.reload(); // the page itself was an error until now
-    } else say(false, answer.status === 503 ? "can’t see now, " : `failed (${answer.status}), `);
+      if (streaming) say(true);
+    } else failed(answer.status === 503 ? "can’t see now, " : `failed (${answer.status}), `);
   } catch {
-    say(false);
+    failed();
   } finally {
     fetching = false;
     if (again) {
@@ -163,6 +166,12 @@ async function refresh() {
       soon();
     }
   }
+}
+
+function failed(why) {
+  say(false, why);
+  next = performance.now() + FAILED;
+  again = true;
 }
 
 function soon() {
@@ -188,11 +197,13 @@ function connect() {
   const stream = new EventSource("/events");
   stream.addEventListener("open", () => {
     tries = 0;
+    streaming = true;
     say(true);
     soon(); // what was missed while nothing was heard
   });
   stream.addEventListener("changed", soon);
   stream.addEventListener("error", () => {
+    streaming = false;
     say(false);
     stream.close();
     const wait = Math.min(LONGEST, 1000 * 2 ** tries++) * (0.8 + 0.4 * Math.random());
