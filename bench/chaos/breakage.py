@@ -48,12 +48,11 @@ def no_room(place: Place) -> None:
 
 def _killed_without_room(place: Place) -> None:
     """A process that starts on a full disk may fail, again and again, until there is room."""
-    place.may_end = True
-    with place.trouble("killed with a full disk", told_within=None, well_within=AGAIN), ballast(place):
-        place.kill()
-        time.sleep(6.0)
-    place.well()
-    place.may_end = False
+    with place.may_end():
+        with place.trouble("killed with a full disk", told_within=None, well_within=AGAIN), ballast(place):
+            place.kill()
+            time.sleep(6.0)
+        place.well()
 
 
 @contextlib.contextmanager
@@ -112,14 +111,13 @@ def locked(path: Path) -> Iterator[None]:
 
 def _read_only(place: Place) -> None:
     place.note_end(place.keeper.stop())
-    place.may_end = True
-    with place.trouble("file system read-only", told_within=None, well_within=AGAIN):
-        mounts.remount(place.state, "ro")
-        place.keeper.start()
-        time.sleep(5.0)
-        mounts.remount(place.state, "rw")
-    place.well()
-    place.may_end = False
+    with place.may_end():
+        with place.trouble("file system read-only", told_within=None, well_within=AGAIN):
+            mounts.remount(place.state, "ro")
+            place.keeper.start()
+            time.sleep(8.0)
+            mounts.remount(place.state, "rw")
+        place.well()
 
 
 def _damaged(place: Place) -> None:
@@ -130,12 +128,12 @@ def _damaged(place: Place) -> None:
         place.wrongs.append("no backup beside the running daemon")
     place.note_end(place.keeper.stop())
     before = flipped(place.database)
-    place.may_end = True
     place.injected_one("page of the database damaged")
-    place.keeper.start()
-    place.until(lambda: "To restore" in place.log, 40.0)
-    time.sleep(1.0)
-    place.keeper.stop()
+    with place.may_end():
+        place.keeper.start()
+        place.until(lambda: "To restore" in place.log, 40.0)
+        time.sleep(1.0)
+        place.keeper.stop()
     if "To restore: stop the daemon" not in place.log:
         place.wrongs.append("a damaged database was not told of with the way to restore it")
     if place.database.read_bytes() != before:
@@ -144,7 +142,6 @@ def _damaged(place: Place) -> None:
         place.wrongs.append("the backup could not be restored")
     place.keeper.start()
     place.well()
-    place.may_end = False
 
 
 def flipped(path: Path) -> bytes:

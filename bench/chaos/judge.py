@@ -165,7 +165,8 @@ def _secrets(place: Place, verdict: Verdict) -> None:
 
 def _lives(place: Place, verdict: Verdict) -> None:
     """The daemon ends by itself only where a scenario says so; how long it took to be well again."""
-    unwanted = [life for life in place.keeper.lives if life.ended and not life.wanted and not place.may_end]
+    ended = [life for life in place.keeper.lives if life.ended and not life.wanted]
+    unwanted = [life for life in ended if not any(a < (life.ended or 0.0) < b for a, b in place.endings)]
     verdict.wrongs += [f"the daemon ended by itself with exit code {life.code}" for life in unwanted]
     for killed in place.kills:
         began = next((life.began for life in place.keeper.lives if life.began > killed), None)

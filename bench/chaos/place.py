@@ -49,7 +49,9 @@ class Place:
         self.remarks: list[str] = []
         self.wrongs: list[str] = []
         self.alerts: list[dict[str, Any]] = []
-        self.may_end = self.rows_broken = False
+        self.rows_broken = False
+        self.endings: list[tuple[float, float]] = []
+        """When the daemon may end by itself: from and to."""
         self.peak_mb = 0
         self.slow = 1.0
         self.kills: list[float] = []
@@ -153,6 +155,15 @@ class Place:
             yield made
         finally:
             made.ended = time.monotonic()
+
+    @contextlib.contextmanager
+    def may_end(self) -> Iterator[None]:
+        """A time in which the daemon can't start, and ends by itself."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.endings.append((began, time.monotonic()))
 
     def until(self, found: Callable[[], object], patience: float) -> bool:
         """Whether it came in time."""

@@ -100,6 +100,19 @@ async def test_a_daemon_that_is_stopped_delivers_what_is_due(tmp_path: Path) -> 
     assert [d.message.rule for d in world.delivered] == ["nan_loss", "nan_loss"]
 
 
+async def test_a_sweep_that_comes_when_the_drain_has_begun_asks_nothing(tmp_path: Path) -> None:
+    deaths = Deaths()
+    daemon = a_daemon(Life(fresh(tmp_path / "empty.db", tmp_path / "watcher.db", []), deaths, ENFORCE))
+    asked = []
+    for daemon._stopping in (False, True):
+        deaths.points.clear()
+        await daemon._sweep(daemon.sweepers[0])()
+        asked.append("before list" in deaths.points)
+    await daemon.close[0]()
+
+    assert asked == [True, False]
+
+
 async def test_a_store_without_room_does_not_keep_the_daemon_from_its_end(tmp_path: Path) -> None:
     world = fresh(tmp_path / "empty.db", tmp_path / "watcher.db", [Script("broken", nan_from(8))])
     world.clock.advance(150)

@@ -139,6 +139,8 @@ class Daemon:
 
     def _sweep(self, sweeper: Sweeper) -> Callable[[], Awaitable[None]]:
         async def sweep() -> None:
+            if self._stopping:
+                return  # the scheduler had handed it over just before it was paused: nobody would wait for its end
             try:
                 report = await sweeper.run()
             except StoreError as error:
