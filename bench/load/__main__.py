@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import parts
-from bench.load.table import Figure, show
+from bench.load.table import HEAD, Figure, show
 
 
 def main() -> None:
@@ -24,16 +24,17 @@ def main() -> None:
     given = parser.parse_args()
     raw: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        figures = [*polls(raw), *rules(raw)]
-        if not given.quick:
-            figures += [*running(raw, Path(folder)), *latency(raw, Path(folder)), *cold(raw, Path(folder))]
-    show(figures)
+        place = Path(folder)
+        show(HEAD)
+        for part in (rules, polls, *(() if given.quick else (cold, latency, running))):
+            for figure in part(raw, place):
+                show(figure.line)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(raw, indent=1))
 
 
-def polls(raw: dict[str, Any]) -> list[Figure]:
+def polls(raw: dict[str, Any], _: Path) -> list[Figure]:
     """CPU of a poll beside others, its calls, and what history adds."""
     early, middle, late = (raw.setdefault(f"step {step}", parts.polls(step)) for step in parts.STEPS)
     growth = [b / a for a, b in zip(early["ours"], late["ours"], strict=True)]
@@ -63,7 +64,7 @@ def of_us(found: dict[str, Any], other: str) -> str:
     return f"{ours:.0f} µs over {theirs:.0f} µs"
 
 
-def rules(raw: dict[str, Any]) -> list[Figure]:
+def rules(raw: dict[str, Any], _: Path) -> list[Figure]:
     raw["rules"] = cost = parts.rules()
     return [Figure("all rules, a row, µs", 60, 25, cost, "default rules and loss_spike, timed one by one")]
 
@@ -86,9 +87,15 @@ def running(raw: dict[str, Any], folder: Path) -> list[Figure]:
 
 
 def latency(raw: dict[str, Any], folder: Path) -> list[Figure]:
-    raw["latency"] = found = parts.latency(folder, 1000)
-    told = f"{found['told']} of {found['expected']} told; after the answer that held it: {found['after_answer']:.2f} s"
-    return [Figure("row visible to message beyond the interval, p99, s", 1.0, 0.3, found["beyond_interval"], told)]
+    found = []
+    for pictures, words in ((False, "without pictures"), (True, "with pictures")):
+        raw[f"latency {words}"] = one = parts.latency(folder, 1000, pictures=pictures)
+        told = (
+            f"{one['told']} of {one['expected']} told; {one['after_answer']:.2f} s after the answer that held the row"
+        )
+        name = f"row visible to message beyond the interval, p99, s, {words}"
+        found.append(Figure(name, 1.0, 0.3, one["beyond_interval"], told))
+    return found
 
 
 def cold(raw: dict[str, Any], folder: Path) -> list[Figure]:

@@ -43,10 +43,10 @@ class Daemon:
 
 
 @contextmanager
-def running(server: Server, folder: Path) -> Iterator[Daemon]:
+def running(server: Server, folder: Path, *, pictures: bool = True) -> Iterator[Daemon]:
     """The daemon on one core, over the state in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = settings_file(folder, server.url)
+    config = settings_file(folder, server.url, pictures=pictures)
     command = [
         sys.executable,
         "-m",

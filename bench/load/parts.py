@@ -73,12 +73,13 @@ def hold(folder: Path, jobs: int) -> dict[str, Any]:
         return daemon.hold(server, folder / f"hold-{jobs}", jobs=jobs, settle=2 * INTERVAL, intervals=4)
 
 
-def latency(folder: Path, jobs: int, broken: int = 60) -> dict[str, float]:
-    """Jobs that break at moments spread over a minute and a half: how long until somebody was told; p99."""
-    spread = (60, 150)
+def latency(folder: Path, jobs: int, *, pictures: bool, broken: int = 50) -> dict[str, float]:
+    """Jobs that break at moments spread over a minute: how long until somebody was told; p99."""
+    spread = (60, 120)
+    place = folder / f"latency-{pictures}"
     more = ("--live", "--broken", str(broken), "--breaks", *map(str, spread))
-    with serving(jobs, 100, *more) as server, daemon.running(server, folder / "latency"):
-        time.sleep(spread[1] + 2 * INTERVAL)
+    with serving(jobs, 100, *more) as server, daemon.running(server, place, pictures=pictures):
+        time.sleep(spread[1] + 1.5 * INTERVAL)
         found = server.ask("latency")
     told = [job for job in found["visible"] if job in found["told"]]
     return {

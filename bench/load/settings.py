@@ -7,7 +7,7 @@ INTERVAL = 30.0
 """Seconds between two looks at a job."""
 
 
-def settings_file(folder: Path, url: str) -> Path:
+def settings_file(folder: Path, url: str, *, pictures: bool = True) -> Path:
     path = folder / "watcher.yaml"
     account = {
         "name": "main",
@@ -23,6 +23,7 @@ def settings_file(folder: Path, url: str) -> Path:
                 "accounts": [account],
                 "receivers": [{"name": "team", "urls": [f"json://{place}/"]}],
                 "route": {"receiver": "team", "storm": 1000},
+                "pictures": pictures,
                 "log": {"level": "warning", "format": "json"},
             }
         )

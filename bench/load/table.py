@@ -1,6 +1,5 @@
 """One line a figure: floor, aim, measured, met or not."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,17 +22,21 @@ class Figure:
             return "aim"
         return "floor" if self._reaches(self.floor) else "NOT MET"
 
+    @property
+    def line(self) -> str:
+        sign = "≥ " if self.more else "≤ "
+        floor, aim = (_number(bound, sign) for bound in (self.floor, self.aim))
+        return f"| {self.name} | {floor} | {aim} | {_number(self.measured)} | {self.met} | {self.remark} |"
+
     def _reaches(self, bound: float) -> bool:
         return self.measured >= bound if self.more else self.measured <= bound
 
 
-def show(figures: Sequence[Figure]) -> None:
-    print("| figure | floor | aim | measured | met | |")
-    print("|---|---|---|---|---|---|")
-    for figure in figures:
-        sign = "≥ " if figure.more else "≤ "
-        floor, aim = (_number(bound, sign) for bound in (figure.floor, figure.aim))
-        print(f"| {figure.name} | {floor} | {aim} | {_number(figure.measured)} | {figure.met} | {figure.remark} |")
+HEAD = "| figure | floor | aim | measured | met | |\n|---|---|---|---|---|---|"
+
+
+def show(text: str) -> None:
+    print(text, flush=True)
 
 
 def _number(value: float | None, sign: str = "") -> str:

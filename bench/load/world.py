@@ -65,10 +65,10 @@ class World:
     ) -> None:
         self.begin_ns = begin_ns
         last = min(step + horizon, _PLANNED)
-        self.patterns = [_pattern(seed, step, last, begin_ns) for seed in range(PATTERNS)]
+        self.patterns = [_pattern(seed, step, last, begin_ns) for seed in range(min(jobs, PATTERNS))]
         self._of: dict[str, Pattern] = {}
         for number in range(jobs - broken):
-            self._add(self.patterns[number % PATTERNS], number)
+            self._add(self.patterns[number % len(self.patterns)], number)
         first, until = (step + int(at / STEP_SECONDS) for at in breaks)
         for number in range(broken):
             bad = first + (until - first) * number // broken

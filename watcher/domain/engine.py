@@ -106,9 +106,10 @@ class Fold:
         cells = self._cells_seeing(type(observation))
         self._note_step(observation)
         told: list[Transition] = []
+        rows = int(isinstance(observation, TrainRow | EvalRow))
         for cell in self._timed(cells):
             if cell.usable and self._fold(cell, observation) and not cell.rule.timed:
-                self._judge(cell, now, told, rows=int(isinstance(observation, TrainRow | EvalRow)))
+                self._judge(cell, now, told, rows=rows)
         return told
 
     def observe_silently(self, observations: Iterable[Observation]) -> None:
@@ -265,11 +266,12 @@ class Fold:
 
     def _timed(self, cells: Iterable[Cell]) -> Iterator[Cell]:
         """Each in turn; what is done with it is put down to its rule."""
-        begun = self.tick()
+        tick, spent = self.tick, self.spent
+        begun = tick()
         for cell in cells:
             yield cell
-            now = self.tick()
-            self.spent[cell.rule.name] = self.spent.get(cell.rule.name, 0.0) + now - begun
+            now, name = tick(), cell.rule.name
+            spent[name] = spent.get(name, 0.0) + now - begun
             begun = now
 
     def _is_of_rows(self, rule: str) -> bool:

@@ -4,6 +4,7 @@ Numbers are kept as the API gave them: a field that was null or missing is None,
 infinity. Use `finite` before a comparison or an average: NaN enters neither.
 """
 
+import functools
 import math
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -99,15 +100,20 @@ class Snapshot:
         if known is None:
             return self
         over = _OF_STAGE if known.status is not self.status else frozenset[str]()
-        names = [f.name for f in fields(self) if getattr(self, f.name) is None and f.name not in over]
-        gaps = {name: getattr(known, name) for name in names}
-        return replace(self, **{name: value for name, value in gaps.items() if value is not None})
+        gaps = [name for name in _fields(Snapshot) if getattr(self, name) is None and name not in over]
+        filled = {name: value for name in gaps if (value := getattr(known, name)) is not None}
+        return replace(self, **filled) if filled else self
 
     def outdated_by(self, known: "Snapshot") -> bool:
         """Whether this is an answer of before the end that is known: a cache or a replica that lags gives such ones."""
         if not known.status.terminal or self.status.terminal or self.updated_at is None or known.updated_at is None:
             return False
         return self.updated_at < known.updated_at
+
+
+@functools.cache
+def _fields(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,8 @@ class JobReader:
             listed = None
         changed = listed is not None and listed != book.record.listed
         if listed is not None:
-            job = listed.merged(book.snapshot)
-            if job.status.terminal and not book.fresh_contact:
-                await self._read_to_the_end(visit, drift, job)
+            if listed.status.terminal and not book.fresh_contact:
+                await self._read_to_the_end(visit, drift, listed.merged(book.snapshot))
             visit.take_listed(listed)
         ended = book.record.ended_at
         detail |= ended is None and book.may_be_cancelled

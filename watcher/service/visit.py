@@ -13,7 +13,7 @@ from watcher.domain.feed import Arrival, arrival_order, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
 from watcher.domain.verdicts import Unknown
-from watcher.service.book import JobBook, packed, row_key, rows_of
+from watcher.service.book import JobBook, RowKey, packed, row_key, rows_of
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
 from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
@@ -95,13 +95,13 @@ class Visit:
 
     def unknown_rows(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that were not seen before, in the order in which they were logged."""
-        found, keys = [], set[tuple[str, int, int]]()
-        for row in arrival_order(list(rows)):
+        found = dict[RowKey, Row]()
+        for row in rows:
             key = row_key(row)
-            if key not in self.book.known and key not in keys:
-                keys.add(key)
-                found.append(row)
-        return found
+            if key not in self.book.known:
+                found.setdefault(key, row)
+        fresh = list(found.values())  # few: an answer repeats what is known
+        return arrival_order(fresh) if all(row.at_ns for row in rows) else fresh
 
     def wants_history(self, rows: Sequence[Row]) -> bool:
         """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""

@@ -37,6 +37,8 @@ def text(value: object) -> str | None:
     """A string that is not blank. What no database takes (NUL, half a surrogate pair) is replaced."""
     if not isinstance(value, str) or not value.strip():
         return None
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
