@@ -233,7 +233,7 @@ class Life:
         await self.store.write(lambda tx: tx.release_claims())
         await self.windows.restart(RESTARTED)
         await self.faults.begin()
-        await self.sweeper.load()
+        await self.sweeper.load(urgent=True)
 
     async def turn(self) -> None:
         """One sweep and the delivery of what is due; a store that fails is met as the daemon meets it."""

@@ -234,7 +234,7 @@ class Scene:
         await self.store.write(lambda tx: tx.release_claims())
         await self.windows.restart(RESTARTED)
         await self.faults.begin()
-        await self.sweeper.load()
+        await self.sweeper.load(urgent=True)
 
     async def reload(self, policy: CancelPolicy) -> None:
         """Another policy for the running process."""
