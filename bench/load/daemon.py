@@ -11,10 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.load.processes import Server
+from bench.load.processes import Server, cpu_of
 from bench.load.settings import INTERVAL, settings_file
-
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,9 @@ class Daemon:
 
     def read(self) -> Reading:
         place = Path("/proc") / str(self.pid)
-        stat = (place / "stat").read_text().rpartition(")")[2].split()
         rss = next(line for line in (place / "status").read_text().splitlines() if line.startswith("VmRSS"))
         written = next(line for line in (place / "io").read_text().splitlines() if line.startswith("wchar"))
-        return Reading((int(stat[11]) + int(stat[12])) / _TICK, int(rss.split()[1]), int(written.split()[1]))
+        return Reading(cpu_of(self.pid), int(rss.split()[1]), int(written.split()[1]))
 
 
 @contextmanager
@@ -96,8 +93,10 @@ def first_sweep(server: Server, folder: Path, *, patience: float = 120.0) -> dic
     """Seconds, and seconds of CPU, from the start of the process until it asks for the list."""
     server.ask("begin")
     with running(server, folder) as daemon:
+        server.ask("watch", pid=daemon.pid)
         while time.time() - daemon.started < patience:
-            if lists := server.ask("stats")["lists"]:
-                return {"seconds": lists[0] - daemon.started, "cpu": daemon.read().cpu}
+            stats = server.ask("stats")
+            if stats["lists"]:
+                return {"seconds": stats["lists"][0] - daemon.started, "cpu": stats["cpu"]}
             time.sleep(0.05)
     raise RuntimeError("no sweep began")

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
+from bench.load.processes import cpu_of
 from bench.load.world import World
 from watcher.simulator.projects import whoami
 from watcher.simulator.rows import MetricsQuery
@@ -35,6 +36,8 @@ class Api:
         self._calls: Counter[str] = Counter()
         self._sent = 0
         self._lists: list[float] = []
+        self._watched = 0
+        self._cpu: float | None = None
         self._served: dict[str, float] = {}
         self._told: dict[str, float] = {}
 
@@ -54,6 +57,8 @@ class Api:
         if parts == ["fine-tunes"]:
             self._calls["list"] += 1
             self._lists.append(time.time())
+            if self._watched and self._cpu is None:
+                self._cpu = cpu_of(self._watched)
             return self._world.listing(self.now_ns())
         if parts == ["whoami"]:
             return json.dumps(whoami("")).encode()
@@ -83,7 +88,9 @@ class Api:
         elif what == "asked":
             found, self._asked = self._asked, []
         elif what == "stats":
-            found = {"calls": self._calls, "bytes": self._sent, "lists": self._lists}
+            found = {"calls": self._calls, "bytes": self._sent, "lists": self._lists, "cpu": self._cpu}
+        elif what == "watch":
+            self._watched = int(query["pid"])
         elif what == "latency":
             fires = {i: p.fires_ns / 1e9 for p in self._world.patterns if p.fires_ns is not None for i in p.ids}
             found = {"visible": fires, "served": self._served, "told": self._told}
