@@ -73,12 +73,13 @@ def running(raw: dict[str, Any], folder: Path) -> list[Figure]:
     """The daemon at its interval with few and with many jobs."""
     few, many = parts.hold(folder, 100), parts.hold(folder, parts.MANY)
     raw["few"], raw["many"] = few, many
-    late = f"{many['missed']} sweeps missed, none later than {many['late']:.2f} s"
-    limit = many["jobs"] / many["busy"] if not many["missed"] else 0.0
+    late = f"none later than {many['late']:.2f} s" if not many["missed"] else f"{many['missed']} sweeps missed"
+    line = f"{many['busy']:.0%} of the core; {many['jobs'] / many['busy']:,.0f} if it grew in a line, which was not run"
+    held = 0 if many["missed"] else many["jobs"]
     room = (many["rss_kb"] - few["rss_kb"]) / (many["jobs"] - few["jobs"])
     hour = many["written_an_hour"] / 2**20
     return [
-        Figure(f"running jobs on one core ({many['jobs']} held)", 3000, 10000, limit, late, more=True),
+        Figure("running jobs kept at 30 s on one core", 3000, 10000, held, f"{late}; {line}", more=True),
         Figure("memory a running job beyond the first 100, KB", 64, 16, room, f"{many['rss_kb'] / 1024:.0f} MB in all"),
         Figure(
             f"MB written an hour, {many['jobs']} jobs", None, None, hour, f"{hour * 1024 / many['jobs']:.0f} KB a job"

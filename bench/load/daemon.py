@@ -72,10 +72,10 @@ def hold(server: Server, folder: Path, *, jobs: int, settle: float, intervals: i
     """Let it run at its interval and tell how that went; `settle` are the seconds that nothing is counted."""
     with running(server, folder) as daemon:
         time.sleep(settle)
-        before, calls = daemon.read(), server.ask("stats")["calls"]
+        before, calls, since = daemon.read(), server.ask("stats")["calls"], time.time()
         time.sleep(intervals * INTERVAL)
         after, stats = daemon.read(), server.ask("stats")
-        begun = stats["lists"]
+        begun = [at for at in stats["lists"] if at >= since]  # the first look at a job's past is not what is kept up
     grid = [(at - begun[0]) % INTERVAL for at in begun[1:]]
     polls = stats["calls"]["metrics"] - calls.get("metrics", 0)
     return {

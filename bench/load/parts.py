@@ -68,9 +68,9 @@ def rules() -> float:
 
 
 def hold(folder: Path, jobs: int) -> dict[str, Any]:
-    """The daemon with so many jobs at its interval; a minute to settle, two that count."""
+    """The daemon with so many jobs at its interval; 75 seconds to settle, 90 that count."""
     with serving(jobs, 100, "--live") as server:
-        return daemon.hold(server, folder / f"hold-{jobs}", jobs=jobs, settle=2 * INTERVAL, intervals=4)
+        return daemon.hold(server, folder / f"hold-{jobs}", jobs=jobs, settle=2.5 * INTERVAL, intervals=3)
 
 
 def latency(folder: Path, jobs: int, *, pictures: bool, broken: int = 50) -> dict[str, float]:
