@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from tests.leaks import CANARY, SEARCH
+from tests.plainlogs import plain_logs
 from tests.simulated import NsClock, running_simulator
 from watcher.cli import main
 
@@ -57,6 +58,7 @@ def restored_logs() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     yield
     structlog.reset_defaults()
+    plain_logs()
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(capture=False)

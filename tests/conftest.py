@@ -7,9 +7,13 @@ from hypothesis import settings
 
 from tests.chromium import executable
 from tests.leaks import Leaks
+from tests.plainlogs import plain_logs
 
 settings.register_profile("untimed", deadline=None)  # the machine may be busy
 settings.load_profile("untimed")
+
+
+plain_logs()
 
 
 def pytest_configure(config: pytest.Config) -> None:

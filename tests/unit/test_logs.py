@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from tests.leaks import CANARY
+from tests.plainlogs import plain_logs
 from watcher.logs import Redactor, configure_logs, redact, register_secret
 
 PLANTED = f"{CANARY}-0123456789abcdef"
@@ -27,6 +28,7 @@ def _restored() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     yield
     structlog.reset_defaults()
+    plain_logs()
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
