@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,11 @@ async def test_an_effect_that_was_refused_is_not_done_and_one_that_broke_may_be(
         Answer(body=b'"text"'),
         Answer(body=b"null"),
         Answer(body=b"not gzip", headers={"content-encoding": "gzip"}),
+        Answer(body=b'{"data": []}', headers={"content-encoding": "br"}),
     ],
     ids=[
         "page", "page type", "page as JSON", "nothing", "204", "cut", "deep", "array", "string", "null", "not packed",
+        "packed otherwise",
     ],
 )  # fmt: skip
 async def test_a_2xx_that_is_not_the_answer_may_be_asked_again(call: Call, answer: Answer) -> None:
@@ -141,10 +144,16 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end() -> None:
 
 
 async def test_a_bomb_is_not_unpacked() -> None:
-    bomb = Answer(body=gzip.compress(b" " * 5_000_000), headers={"content-encoding": "gzip"})
-    exc = await failure(bomb, lambda p: p.list_jobs(), Limits(per_second=1e6, max_body=100_000))
+    bomb = Answer(body=gzip.compress(b" " * 50_000_000), headers={"content-encoding": "gzip"})
+    tracemalloc.start()
+    try:
+        exc = await failure(bomb, lambda p: p.list_jobs(), Limits(per_second=1e6, max_body=100_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
-    assert exc.reason is FailureReason.PAYLOAD
+    assert (exc.reason, exc.retryable) == (FailureReason.PAYLOAD, False)
+    assert peak < 10_000_000  # bytes; a chunk that is unpacked whole takes 50 million
 
 
 # --- broken connections
