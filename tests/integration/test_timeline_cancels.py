@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from watcher.domain.cancel_policy import CancelMode, CancelPolicy
 from watcher.domain.observations import Status
 from watcher.service.errors import FailureReason
 from watcher.service.explain import explain_view
-from watcher.service.records import AlertQuery, ProposalState
+from watcher.service.records import AlertQuery, Metrics, ProposalState
 
 
 @pytest.fixture
@@ -124,6 +125,25 @@ async def test_one_sweep_is_not_enough(play: Scene) -> None:
     await play.run("15m")
 
     assert play.provider.posts == []
+
+
+async def test_answers_with_rows_that_cannot_be_made_out_are_no_ground_for_a_cancel(play: Scene) -> None:
+    """What is missing may be what speaks for the job: the alert is told, and the cancel waits for whole answers."""
+    play.job()
+    play.at("10m", loss=9)
+    real = play.provider.get_metrics
+
+    async def with_holes(job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
+        found = await real(job_id, from_step=from_step, last_step=last_step)
+        return replace(found, bad=3) if 570 <= play.now < 900 else found
+
+    play.provider.get_metrics = with_holes  # type: ignore[method-assign]
+    play.expect(between("10m", "10m30s"), firing("high"))
+    play.expect(between("15m30s", "17m"), CANCELLED)
+    play.do("14m", lambda: _shows(play, "no fresh data"))
+    await play.run("20m")
+
+    assert [post.status for post in play.provider.posts] == [200]
 
 
 async def test_sweeps_without_fresh_rows_confirm_nothing(play: Scene) -> None:

@@ -1,11 +1,15 @@
 """Reading one job: what is due of it is asked of the API and handed to the visit."""
 
+import structlog
+
 from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
 from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Provider, Store
 from watcher.service.visit import Visit
+
+log = structlog.get_logger(__name__)
 
 REBUILD_ROWS = 20_000
 """Observations that one sweep folds again at most for rules whose version or settings changed."""
@@ -101,6 +105,9 @@ class JobReader:
             book.key.job_id, from_step=start, last_step=job.steps_completed or book.state.pace.train_step
         )
         drift += answer.drift
+        if answer.bad:
+            visit.holes += answer.bad
+            log.warning("metrics.rows_unreadable", account=book.key.account, job=book.key.job_id, count=answer.bad)
         await self._know_keys(book, start)
         return visit.unknown_rows(answer.rows)
 

@@ -31,6 +31,8 @@ class Visit:
     link: str = ""
     fresh: bool = False
     """Whether this visit brought rows that go on from those that were known; a row that was held up is no news."""
+    holes: int = 0
+    """Rows of what was read that could not be made out: a finding on the others is no ground for a cancel."""
     metrics_read: bool = False
     blind: str = ""
     """Why the job could not be seen whole, or `clock` when the clock just stepped; empty when it could."""
@@ -224,11 +226,11 @@ class Visit:
 
     def _confirm(self, sweep: bool) -> None:  # noqa: FBT001
         if not sweep:
-            self.book.looked_fresh |= self.fresh
+            self.book.looked_fresh |= self.fresh and not self.holes
             return
         self.fresh |= self.book.looked_fresh
         self.book.looked_fresh, self.book.seen_at = False, self.now
-        if self.fresh:
+        if self.fresh and not self.holes:
             self.book.fold.confirm()
 
     def _close_if_done(self) -> None:
