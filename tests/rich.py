@@ -27,7 +27,7 @@ def fill(tx: Writes) -> None:
     tx.freeze("p2", 1, at(3), "the API can't be seen")
     for i, state in enumerate(state for state in ProposalState if not state.open):
         tx.add_proposal(a_proposal(f"old{i}", JOB, state=state, ended_at=at(2), step=i, detail=HOSTILE))
-    _told(tx)
+    deliveries_of(tx, ALERT.id)
     tx.add_audit(Person("Ada", "command", "why").audit(Act.VETO, JOB, NOW, outcome="vetoed", proposal_id="p1"))
 
 
@@ -69,8 +69,8 @@ def _alerts(tx: Writes) -> None:
     add_silence(tx, ["rule=x"], at(60) - NOW, author="Ada", comment=HOSTILE, now=NOW)
 
 
-def _told(tx: Writes) -> None:
-    """One message was taken, one waits after a failure, one was given up."""
+def deliveries_of(tx: Writes, alert_id: str) -> None:
+    """Of an alert: one message was taken, one waits after a failure, one was given up."""
     tx.enqueue([an_effect("k-1"), an_effect("k-2", lane="other"), an_effect("k-3", lane="gone")], NOW)
     for row in tx.claim(NOW):
         if row.key == "k-1":
@@ -79,7 +79,7 @@ def _told(tx: Writes) -> None:
             tx.retry(row.id, at(10), "json: answered 503")
         else:
             tx.park(row.id, at(2), "json: answered 410")
-    told = Decision(alert_id=ALERT.id, receiver="team", at=NOW, what="told: first")
+    told = Decision(alert_id=alert_id, receiver="team", at=NOW, what="told: first")
     tx.add_decisions([(told, key) for key in ("k-1", "k-2", "k-3")])
-    member = Member(alert_id=ALERT.id, labels={}, told_at=NOW, last_at=NOW)
-    tx.save_group(Group(key="g", receiver="team", route="", members={ALERT.id: member}, flush_at=at(240)))
+    member = Member(alert_id=alert_id, labels={}, told_at=NOW, last_at=NOW)
+    tx.save_group(Group(key="g", receiver="team", route="", members={alert_id: member}, flush_at=at(240)))

@@ -13,7 +13,8 @@ import pytest
 
 from tests.commands import Ended, restored_logs, run
 from tests.leaks import CANARY
-from tests.stored import NOW, SUBJECT, a_job, a_proposal, a_transition, an_alert, an_effect, at
+from tests.rich import deliveries_of
+from tests.stored import NOW, SUBJECT, a_job, a_proposal, a_transition, an_alert, at
 from watcher import bootstrap
 from watcher.clock import SystemClock
 from watcher.daemon.control import ControlServer
@@ -37,18 +38,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         tx.save_alert(OVER)
         number = tx.add_transition(a_transition(ALERT), {"cancel": "mode is off"})
         tx.consume([number], NOW)
-        tx.enqueue([an_effect("k-1"), an_effect("k-2", lane="other"), an_effect("k-3", lane="gone")], NOW)
-        for row in tx.claim(NOW):
-            if row.key == "k-1":
-                tx.finish(row.id, at(1))
-            elif row.key == "k-2":
-                tx.retry(row.id, at(10), "json: answered 503")
-            else:
-                tx.park(row.id, at(2), "json: answered 410")
-        told = Decision(alert_id=ALERT.id, receiver="team", at=NOW, what="told: first")
-        tx.add_decisions([(told, key) for key in ("k-1", "k-2", "k-3")])
-        member = Member(alert_id=ALERT.id, labels={}, told_at=NOW, last_at=NOW)
-        tx.save_group(Group(key="g", receiver="team", route="", members={ALERT.id: member}, flush_at=at(240)))
+        deliveries_of(tx, ALERT.id)
         tx.add_proposal(a_proposal(alert_id=ALERT.id, reason="hopeless"))
 
     with open_store(tmp_path / "watcher.db") as store:
