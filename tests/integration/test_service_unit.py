@@ -79,9 +79,9 @@ def test_a_file_that_can_t_be_written_or_read_is_told(tmp_path: Path) -> None:
 
 
 def test_it_says_when_the_unit_would_hide_the_settings_from_the_service() -> None:
-    printed = run("install-service", "--config", "/home/ada/watcher.yaml")
+    printed = run("install-service", "--config", "/home/watcher.yaml")
 
-    assert "/home/ada/watcher.yaml can't be used as it is: the unit hides /home from the service" in printed.err
+    assert "/home/watcher.yaml can't be used as it is: the unit hides /home from the service" in printed.err
 
 
 def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
