@@ -70,21 +70,24 @@ def rules(raw: dict[str, Any], _: Path) -> list[Figure]:
 
 
 def running(raw: dict[str, Any], folder: Path) -> list[Figure]:
-    """The daemon at its interval with few and with many jobs."""
-    few, many = parts.hold(folder, 100), parts.hold(folder, parts.MANY)
-    raw["few"], raw["many"] = few, many
-    late = f"none later than {many['late']:.2f} s" if not many["missed"] else f"{many['missed']} sweeps missed"
-    line = f"{many['busy']:.0%} of the core; {many['jobs'] / many['busy']:,.0f} if it grew in a line, which was not run"
-    held = 0 if many["missed"] else many["jobs"]
+    """The daemon at its interval with few, with many and with the most jobs."""
+    few, many, most = (parts.hold(folder, jobs) for jobs in (100, parts.MANY, parts.MOST))
+    raw["few"], raw["many"], raw["most"] = few, many, most
+    held = max((one["jobs"] for one in (few, many, most) if not one["missed"]), default=0)
     room = (many["rss_kb"] - few["rss_kb"]) / (many["jobs"] - few["jobs"])
     hour = many["written_an_hour"] / 2**20
     return [
-        Figure("running jobs kept at 30 s on one core", 3000, 10000, held, f"{late}; {line}", more=True),
+        Figure("running jobs kept at 30 s on one core", 3000, 10000, held, f"{_kept(many)}; {_kept(most)}", more=True),
         Figure("memory a running job beyond the first 100, KB", 64, 16, room, f"{many['rss_kb'] / 1024:.0f} MB in all"),
         Figure(
             f"MB written an hour, {many['jobs']} jobs", None, None, hour, f"{hour * 1024 / many['jobs']:.0f} KB a job"
         ),
     ]
+
+
+def _kept(one: dict[str, Any]) -> str:
+    late = f"none later than {one['late']:.2f} s" if not one["missed"] else f"{one['missed']} sweeps missed"
+    return f"{one['jobs']:,} took {one['busy']:.0%} of the core, {late}, {one['rss_kb'] / 1024:.0f} MB"
 
 
 def latency(raw: dict[str, Any], folder: Path) -> list[Figure]:
