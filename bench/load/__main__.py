@@ -37,9 +37,11 @@ def main() -> None:
 def polls(raw: dict[str, Any], _: Path) -> list[Figure]:
     """CPU of a poll beside others, its calls, and what history adds."""
     early, middle, late = (raw.setdefault(f"step {step}", parts.polls(step)) for step in parts.STEPS)
+    raw["slow"] = slow = parts.polls(parts.STEPS[1], pace=parts.SLOW)
     growth = [b / a for a, b in zip(early["ours"], late["ours"], strict=True)]
     return [
-        Figure("CPU a job-poll over bare httpx", 2.5, 1.8, ratio(middle, "bare"), of_us(middle, "bare")),
+        Figure("CPU a job-poll over bare httpx, ten new rows", 2.5, 1.8, ratio(middle, "bare"), of_us(middle, "bare")),
+        Figure("the same with a row a minute", 2.5, 1.8, ratio(slow, "bare"), of_us(slow, "bare")),
         Figure(
             "CPU a job-poll over the SDK's poll loop, step 2,000", 0.3, 0.15, ratio(middle, "sdk"), of_us(middle, "sdk")
         ),

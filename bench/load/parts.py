@@ -12,11 +12,14 @@ from bench.detection import DEFAULT, load
 from bench.load import daemon
 from bench.load.processes import client, serving
 from bench.load.settings import INTERVAL
+from bench.load.world import STEP_SECONDS
 from watcher.domain.observations import EvalRow, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.rules import RULES
 
 STEPS = (200, 2_000, 20_000)
+SLOW = 60.0
+"""Seconds between two rows in the example of the API's own documentation."""
 MANY = 3_000
 MOST = 10_000
 WINDOWS = 3
@@ -28,12 +31,12 @@ the cost of a sweep and of its transactions."""
 _SDK_SWEEPS = 1
 
 
-def polls(step: int) -> dict[str, Any]:
+def polls(step: int, *, pace: float = STEP_SECONDS) -> dict[str, Any]:
     """Sweeps of jobs that stand at a step: seconds of CPU a job-poll of each client, window by window."""
     jobs = _JOBS[step]
     found: dict[str, Any] = {"ours": [], "bare": [], "sdk": []}
     with (
-        serving(jobs, step) as server,
+        serving(jobs, step, "--pace", str(pace)) as server,
         client("bench.load.ours", server.url) as ours,
         client("bench.load.bare", server.url) as bare,
         client("bench.load.sdk", server.url) as sdk,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from bench.load.processes import cpu_of
-from bench.load.world import World
+from bench.load.world import STEP_SECONDS, World
 from watcher.simulator.projects import whoami
 from watcher.simulator.rows import MetricsQuery
 
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--step", type=int, required=True)
     parser.add_argument("--horizon", type=int, default=2000, help="how many steps there are after that one")
+    parser.add_argument("--pace", type=float, default=STEP_SECONDS, help="seconds between two rows of a job")
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--broken", type=int, default=0)
     parser.add_argument("--breaks", type=int, nargs=2, default=(0, 0))
@@ -156,6 +157,7 @@ def main() -> None:
         horizon=given.horizon,
         broken=given.broken,
         breaks=tuple(given.breaks),
+        pace=given.pace,
     )
     api = Api(world, live=given.live)
     asyncio.run(serve(lambda: Connection(api)))

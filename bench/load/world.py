@@ -17,6 +17,7 @@ from watcher.simulator.runs import EvalPoint, Run, TrainPoint
 from watcher.simulator.script import Timing, write_script
 
 STEP_SECONDS = 3.0
+"""Seconds between two rows of a job, where nothing else is said: ten new rows at an interval of thirty seconds."""
 EVAL_EVERY = 500
 PATTERNS = 4
 NAN_ROWS = 3
@@ -55,24 +56,32 @@ class Pattern:
 
 
 class World:
-    """Jobs that stand at `step` at Unix time `begin_ns`, and go on by a step in three seconds.
+    """Jobs that stand at `step` at Unix time `begin_ns`, and go on by a step in `pace` seconds.
 
     Of them, `broken` log NaN from some moment within `breaks` (seconds after the beginning) on.
     """
 
     def __init__(
-        self, jobs: int, *, step: int, begin_ns: int, horizon: int, broken: int = 0, breaks: tuple[int, int] = (0, 0)
+        self,
+        jobs: int,
+        *,
+        step: int,
+        begin_ns: int,
+        horizon: int,
+        broken: int = 0,
+        breaks: tuple[int, int] = (0, 0),
+        pace: float = STEP_SECONDS,
     ) -> None:
         self.begin_ns = begin_ns
         last = min(step + horizon, _PLANNED)
-        self.patterns = [_pattern(seed, step, last, begin_ns) for seed in range(min(jobs, PATTERNS))]
+        self.patterns = [_pattern(seed, step, last, begin_ns, pace=pace) for seed in range(min(jobs, PATTERNS))]
         self._of: dict[str, Pattern] = {}
         for number in range(jobs - broken):
             self._add(self.patterns[number % len(self.patterns)], number)
-        first, until = (step + int(at / STEP_SECONDS) for at in breaks)
+        first, until = (step + int(at / pace) for at in breaks)
         for number in range(broken):
             bad = first + (until - first) * number // broken
-            pattern = _pattern(PATTERNS + number, step, last, begin_ns, bad)
+            pattern = _pattern(PATTERNS + number, step, last, begin_ns, pace=pace, bad_from=bad)
             pattern.fires_ns = (
                 pattern.job.born_ns + pattern.job.script.rows.visible[_place(pattern, bad + NAN_ROWS - 1)]
             )
@@ -92,11 +101,11 @@ class World:
         return f'{{"data": [{", ".join(entries)}]}}'.encode()
 
 
-def _pattern(seed: int, step: int, last: int, begin_ns: int, bad_from: int | None = None) -> Pattern:
+def _pattern(seed: int, step: int, last: int, begin_ns: int, *, pace: float, bad_from: int | None = None) -> Pattern:
     run = _run(seed, last, bad_from)
-    timing = Timing(speed=1 / STEP_SECONDS, stage_seconds=_STAGE)
+    timing = Timing(speed=1 / pace, stage_seconds=_STAGE)
     script = write_script(run, timing)
-    born_ns = begin_ns - script.training_ns - int(step * STEP_SECONDS * SECOND)
+    born_ns = begin_ns - script.training_ns - int(step * pace * SECOND)
     job_id = f"ft-pattern-{seed}"
     fields = answers.request_fields(run)
     return Pattern(Job(id=job_id, suffix=run.id, script=script, timing=timing, born_ns=born_ns, fields=fields))
