@@ -26,6 +26,7 @@ from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.verdicts import Finding, Severity
 from watcher.service.book import new_book
 from watcher.service.config import Selection
+from watcher.service.known import KnownRows, RowKey
 from watcher.service.loading import Stored, load_book
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, OutboxState
@@ -180,19 +181,19 @@ def live(rows: Sequence[Row], cuts: Sequence[int], restarts: set[int], overlap: 
     memory, key = Memory(), JobKey("main", "ft-1")
     book = new_book(key, replace(_SNAPSHOT, total_steps=60), SELECTION, WHEN)
     now, start = WHEN, 0
-    known = {("train", -1, 0)}
+    known = set[RowKey]()
     _commit(book, memory, [], now)
     for number, end in enumerate([*sorted(cuts), len(rows)]):
         now += timedelta(seconds=30)
         portion = list(rows[max(0, start - overlap) : end])
-        known |= book.known
+        known.update(book.known)
         _commit(book, memory, portion, now)
         start = max(start, end)
         if number in restarts:
             tail = [o for seq, o in memory.observations if seq > memory.record.saved_seq]
-            known |= book.known
+            known.update(book.known)
             book, told = load_book(Stored(memory.record, memory.states, tail, memory.latest(), []), SELECTION, now)
-            book.known = set(known)
+            book.known = KnownRows(known)
             assert told == []
     return [*memory.told, sorted((a.rule, a.kind, a.state.value) for a in memory.latest())]
 

@@ -25,6 +25,7 @@ from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
 from watcher.service.config import Selection
 from watcher.service.jsontext import text_of
+from watcher.service.known import KnownRows
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
 SPARKLINE_WIDTH = 24
@@ -32,9 +33,6 @@ _CARRIED_THROUGH = (ProposalState.CONFIRMED, ProposalState.OVERTAKEN, ProposalSt
 _TICKS = 30
 _KNOWN = 96
 """Row keys kept in memory; an older window is looked up in the store."""
-
-RowKey = tuple[str, int, int]
-"""(train or eval, step, timestamp in ns): what makes a row the same row."""
 
 
 @dataclass(slots=True)
@@ -113,7 +111,7 @@ class JobBook:
     past: dict[str, Proposal] = field(default_factory=dict)
     """Proposals that are over, by id."""
     refusals: dict[AlertKey, Refusal] = field(default_factory=dict)
-    known: set[RowKey] = field(default_factory=set)
+    known: KnownRows = field(default_factory=KnownRows)
     known_from: int | None = None
     stale: set[str] = field(default_factory=set)
     saved_at: datetime | None = None
@@ -174,8 +172,7 @@ class JobBook:
         return self.record.snapshot
 
     def note_row(self, row: Row, now: datetime) -> None:
-        """A new row is in: remember it, and what people want to see of it."""
-        self.known.add(row_key(row))
+        """A new row is in: remember what people want to see of it."""
         self.state.feed.take(row)
         self.state.pace.take(row, now)
         self._show(row)
@@ -238,7 +235,7 @@ class JobBook:
     def forget_old_keys(self, keep_from: int) -> None:
         """Keep memory bounded: keys of steps before a window that is asked for no more."""
         if len(self.known) > _KNOWN:
-            self.known = {key for key in self.known if key[1] >= keep_from}
+            self.known.forget_before(keep_from)
             self.known_from = keep_from
 
     def facts(self, link: str) -> JobFacts:
@@ -330,11 +327,6 @@ def meter_of(record: JobRecord, state: Metered) -> Meter:
         gone=record.gone,
         priced_late=state.price_nano is None and not before_the_end(job),
     )
-
-
-def row_key(row: Row) -> RowKey:
-    """What makes a row the same row."""
-    return ("train" if isinstance(row, TrainRow) else "eval", row.step, row.at_ns)
 
 
 def event_digest(event: Event) -> str:

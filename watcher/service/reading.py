@@ -113,7 +113,7 @@ class JobReader:
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:
-            book.known |= set(await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start)))
+            book.known.update(await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start)))
             book.known_from = start
 
     async def _history(self, book: JobBook) -> list[Observation]:

@@ -13,7 +13,7 @@ from watcher.domain.feed import Arrival, arrival_order, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
 from watcher.domain.verdicts import Unknown
-from watcher.service.book import JobBook, RowKey, packed, row_key, rows_of
+from watcher.service.book import JobBook, packed, rows_of
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
 from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
@@ -97,12 +97,7 @@ class Visit:
 
     def unknown_rows(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that were not seen before, in the order in which they were logged."""
-        found = dict[RowKey, Row]()
-        for row in rows:
-            key = row_key(row)
-            if key not in self.book.known:
-                found.setdefault(key, row)
-        fresh = list(found.values())  # few: an answer repeats what is known
+        fresh = self.book.known.unseen(rows)  # few: an answer repeats what is known
         return arrival_order(fresh) if all(row.at_ns for row in rows) else fresh
 
     def wants_history(self, rows: Sequence[Row]) -> bool:
@@ -121,7 +116,7 @@ class Visit:
         late = list[Row]()
         for row in rows:
             arrival = self.book.state.feed.classify(row)
-            self.book.known.add(row_key(row))
+            self.book.known.add(row)
             if arrival in (Arrival.DUPLICATE, Arrival.SUPERSEDED):
                 continue
             self.rows += 1
