@@ -11,8 +11,9 @@ import pytest
 from tests.loopback import Answer, SkippingClock, script, serving
 from tests.together import EMPTY, ID, KEY, QUICK, Counted, without_network_settings
 from watcher.providers.together import Limits, TogetherProvider
+from watcher.providers.together.connection import http_client
 from watcher.providers.together.pace import Pace
-from watcher.providers.together.transport import Caller, any_up_to, headers_of, http_client
+from watcher.providers.together.transport import Caller, any_up_to, headers_of
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import NoTelemetry
 
@@ -187,7 +188,8 @@ async def test_random_waits_have_a_ceiling_that_doubles_up_to_a_bound(clock: Ski
 
     limits = Limits(per_second=1e6, attempts=6)
     async with serving(script(Answer(status=500))) as server:
-        caller = Caller("acme", http_client(headers_of("k"), limits), clock, NoTelemetry(), limits, jitter=none_of)
+        http = http_client(headers_of("k"), deadline=limits.timeout, concurrency=1)
+        caller = Caller("acme", http, clock, NoTelemetry(), limits, jitter=none_of)
         with pytest.raises(ProviderError):
             await caller.get("list_jobs", server.url)
         await caller.aclose()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from watcher import __version__
 from watcher.providers.together import failures
-from watcher.providers.together.transport import Limits, http_client
+from watcher.providers.together.connection import http_client
 from watcher.service.ports import Clock
 
 TIMEOUT = timedelta(seconds=10)
@@ -21,8 +21,8 @@ class HttpHeartbeat:
             ConfigError: the surroundings (certificates, proxies) can't be used.
         """
         self._url, self._clock, self._timeout = url, clock, timeout.total_seconds()
-        limits = Limits(timeout=self._timeout, concurrency=1)
-        self._http = http_client({"User-Agent": f"watcher/{__version__}"}, limits)
+        named = {"User-Agent": f"watcher/{__version__}"}
+        self._http = http_client(named, deadline=self._timeout, concurrency=1)
 
     async def ping(self) -> None:
         """Returns when the service took it.

@@ -5,15 +5,8 @@ from urllib.parse import quote
 
 from watcher.domain.observations import Drift, Row, Snapshot
 from watcher.providers.together import failures, mapping, wire
-from watcher.providers.together.transport import (
-    AnswerTooLargeError,
-    Caller,
-    Limits,
-    Query,
-    headers_of,
-    http_client,
-    root_of,
-)
+from watcher.providers.together.connection import http_client
+from watcher.providers.together.transport import AnswerTooLargeError, Caller, Limits, Query, headers_of, root_of
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Clock, NoTelemetry, Telemetry
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
@@ -52,7 +45,7 @@ class TogetherProvider:
         self._clock = clock
         self._limits = limits or Limits()
         self._root = root_of(base_url)
-        http = http_client(headers_of(api_key), self._limits)
+        http = http_client(headers_of(api_key), deadline=self._limits.timeout, concurrency=self._limits.concurrency)
         self._caller = Caller(account, http, clock, telemetry or NoTelemetry(), self._limits)
 
     def __repr__(self) -> str:

@@ -7,18 +7,18 @@ machine's, neither of which can be replaced, so a wait that the server asked for
 import asyncio
 import json
 import random
-import ssl
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlencode
 
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
 from pydantic_core import from_json
 
 from watcher import __version__
 from watcher.providers.together import failures, wire
+from watcher.providers.together.connection import Client
 from watcher.providers.together.pace import Pace
 from watcher.service.errors import ConfigError, ProviderError
 from watcher.service.ports import Clock, Telemetry
@@ -94,54 +94,13 @@ def headers_of(api_key: str) -> dict[str, str]:
     }
 
 
-def http_client(headers: Mapping[str, str], limits: Limits) -> httpx.AsyncClient:
-    """A client over aiohttp's connections. Certificates and proxies come from the usual variables.
-
-    No transport is handed in: httpx would then ignore HTTPS_PROXY, HTTP_PROXY and NO_PROXY. This subclass of its
-    client makes the same transport by itself, one for each proxy as well.
-
-    Raises:
-        ConfigError: SSL_CERT_FILE or SSL_CERT_DIR can't be read, or a proxy variable is no usable URL.
-    """
-    try:
-        return _Client(
-            headers=dict(headers),
-            verify=httpx.create_ssl_context(),  # once: making one takes milliseconds, and each proxy would make its own
-            timeout=httpx.Timeout(limits.timeout, pool=None),
-            limits=httpx.Limits(max_connections=limits.concurrency, keepalive_expiry=20.0),
-            follow_redirects=False,
-        )
-    except (OSError, ssl.SSLError, ValueError, httpx.InvalidURL) as exc:
-        raise ConfigError("environment: SSL_CERT_FILE, SSL_CERT_DIR or a proxy variable can't be used") from exc
-
-
-class _NoCookies(httpx.Cookies):
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Nothing is kept of an answer."""
-
-
-_NONE = _NoCookies()
-
-
-class _Client(HttpxAiohttpClient):
-    """Keeps no cookies: an API key is all that the API asks for, and looking for them is a tenth of its cost."""
-
-    @property
-    def cookies(self) -> httpx.Cookies:
-        return _NONE
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise NotImplementedError
-
-
 class Caller:
     """Makes calls: `get` tries again within the limits, `effect` never does."""
 
     def __init__(
         self,
         account: str,
-        http: httpx.AsyncClient,
+        http: Client,
         clock: Clock,
         telemetry: Telemetry,
         limits: Limits,
@@ -213,38 +172,36 @@ class Caller:
 
     async def _exchange(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
         effect = method != "GET"
+        target = f"{url}?{urlencode(params)}" if params else url
         try:
             # httpx bounds each read, so a server that drips bytes would hold the call for ever
             async with asyncio.timeout(self._limits.timeout):
-                # as whole as it is: merging it with a client's defaults costs as much as sending it
-                target = f"{url}?{urlencode(params)}" if params else url
-                request = httpx.Request(method, target, headers=self._http.headers)
-                return await self._answer(call, request, effect=effect)
+                return await self._answer(call, method, target, effect=effect)
         except failures.FAILURES as exc:
             raise failures.of_exception(call, exc, effect=effect) from exc
 
-    async def _answer(self, call: str, request: httpx.Request, *, effect: bool) -> Mapping[str, object]:
+    async def _answer(self, call: str, method: str, url: httpx.URL | str, *, effect: bool) -> Mapping[str, object]:
         """Sends, follows the few redirects that stay on the host (the key goes nowhere else), and reads a 2xx."""
         hops = 0
         while True:
-            response = await self._http.send(request, stream=True)
+            response = await self._http.exchange(method, url)
             try:
                 if response.is_success:
                     return decoded(call, response, await self._body(call, response, effect=effect), effect=effect)
                 onward = response.next_request
                 hops += 1
-                if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(request.url, onward.url):
+                if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(response.url, onward.url):
                     now = self._clock.now()
                     raise failures.of_status(call, response.status_code, response.headers, now, effect=effect)
-                # built anew: the one that httpx offers would be sent with an empty chunked body
-                request = self._http.build_request("GET", onward.url)
+                url = onward.url  # the request that httpx offers would be sent with an empty chunked body
             finally:
                 await response.aclose()
 
     async def _body(self, call: str, response: httpx.Response, *, effect: bool) -> bytes:
         """The unpacked body. Never more than the limit is unpacked: a few kilobytes can hold gigabytes."""
         unpack, chunks, room = _unpacker(response), [], self._limits.max_body
-        async for chunk in response.aiter_raw():
+        # as it came: `aiter_raw` counts and cuts it
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             part = unpack(chunk, room + 1)
             room -= len(part)
             if room < 0:
