@@ -1,26 +1,45 @@
 """Windows and histories of bounded size."""
 
 import json
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.rules.curves import CURVE_RULES, falling, rows
-from watcher.domain.codec import encode
-from watcher.domain.stats import CAPACITY, Blocks, Excursion, MedianWindow, quantile
+from watcher.domain.codec import decode, encode
+from watcher.domain.stats import CAPACITY, Blocks, Excursion, MedianWindow, RunningMedian
 
 VALUES = st.lists(st.integers(min_value=-1000, max_value=1000), min_size=1, max_size=300)
 
 
-@given(VALUES, st.integers(min_value=1, max_value=40))
-def test_a_window_gives_the_median_of_the_last_values(values: list[int], size: int) -> None:
-    window = MedianWindow()
-    for value in values:
-        window.push(value, size)
-    last = sorted(values[-size:])
-    middle = (last[(len(last) - 1) // 2] + last[len(last) // 2]) / 2
+@given(VALUES, st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=3))
+def test_a_window_gives_the_median_of_the_last_values(values: list[int], sizes: list[int]) -> None:
+    plain, running = MedianWindow(), RunningMedian()
+    for i, value in enumerate(values):
+        plain.push(value, sizes[i % len(sizes)])
+        running.push(value, sizes[i % len(sizes)])
+        last = sorted(plain.recent)
+        middle = (last[(len(last) - 1) // 2] + last[len(last) // 2]) / 2
 
-    assert window.median() == middle
+        assert plain.recent == running.recent == values[: i + 1][-len(last) :]
+        assert plain.median() == running.median() == middle
+        assert running.quantile(0.95) == last[int(0.95 * (len(last) - 1))]
+    assert len(plain.recent) <= sizes[(len(values) - 1) % len(sizes)]
+
+
+def test_a_running_median_is_stored_as_its_values_and_goes_on_from_them() -> None:
+    kept = RunningMedian()
+    for value in (5.0, 1.0, 3.0):
+        kept.push(value, 3)
+    stored = encode(kept)
+    loaded = decode(RunningMedian, stored)
+    loaded.push(9.0, 3)
+
+    assert stored == {"recent": [5.0, 1.0, 3.0]}
+    assert (kept.median(), loaded.median()) == (3.0, 3.0)
+    loaded.clear()
+    assert (loaded.median(), loaded.quantile(0.5), encode(loaded)) == (0.0, 0.0, {"recent": []})
 
 
 @given(VALUES)
@@ -61,9 +80,15 @@ def test_the_highest_block_is_that_of_full_blocks() -> None:
     assert blocks.highest() == CAPACITY - 1.5
 
 
-def test_a_quantile_is_one_of_the_values() -> None:
-    assert quantile([], 0.9) == 0.0
-    assert quantile([5.0, 1.0, 3.0], 0.5) == 3.0
+def test_parts_lie_between_their_borders() -> None:
+    blocks = Blocks()
+    for i in range(100):
+        blocks.add(i, float(i))
+    borders = (-1, 20.5, 50, 99)
+
+    assert blocks.parts(borders) == [blocks.part(a, b) for a, b in pairwise(borders)]
+    assert blocks.whole() == blocks.part(-1, 99)
+    assert Blocks().whole() == (0, 0.0)
 
 
 def test_an_excursion_begins_at_the_last_row_that_was_not_above() -> None:

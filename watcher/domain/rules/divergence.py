@@ -17,13 +17,14 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import EvalRow, Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Excursion, MedianWindow, quantile
+from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Excursion, MedianWindow, RunningMedian
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _LN2 = math.log(2.0)
 """What DPO begins at, exactly (nats): policy and reference are the same model."""
 _OFFSET = 0.1
 """Share of the start under which differences fade: 0.01 to 0.03 after a start of 4 is no event."""
+_LOG_UNIT = math.log1p(_OFFSET)
 _CEILING = 1e12
 """Losses are cut at this many times the start, so that sums stay finite."""
 _LEVEL_ROWS = (3, 15, 16)
@@ -78,6 +79,8 @@ _RATE_ROSE = 1.001
 _EVALS, _EVAL_RISE, _EVAL_LEVEL, _EVAL_FALL = 3, 1.35, 0.4, 0.9
 """So many evaluations of the excursion at 1.35 times the best one, none of them falling by a tenth from the highest,
 with the train level 0.4 above its best, replace the wait."""
+_FEWEST = 3
+"""Rows of an excursion under which it has no quarters to speak of."""
 _ROWS = (4, 8, 8)
 """Rows that an excursion must have: an eighth of the planned ones, at least 4 and at most 8."""
 _UNPLANNED_ROWS, _HORIZON = 30, 4
@@ -100,8 +103,8 @@ class DivergenceState:
     best: float = 0.0
     best_step: int = 0
     early_sum: float = 0.0
-    level: MedianWindow = field(default_factory=MedianWindow)
-    jumps: MedianWindow = field(default_factory=MedianWindow)
+    level: RunningMedian = field(default_factory=RunningMedian)
+    jumps: RunningMedian = field(default_factory=RunningMedian)
     norm_start: MedianWindow = field(default_factory=MedianWindow)
     norms: MedianWindow = field(default_factory=MedianWindow)
     from_start: Excursion = field(default_factory=Excursion)
@@ -186,6 +189,8 @@ class Divergence:
             s.verdict = None
         if s.off or (s.verdict is not None and s.verdict.findings[-1].may_cancel):
             return
+        if s.from_start.rows < _FEWEST and s.from_best.rows < _FEWEST:
+            return  # most rows by far: no excursion to be looked at
         for over_start in (True, False):
             view = self._view(s, over_start=over_start)
             if view is not None and self._judged(s, view):
@@ -194,7 +199,7 @@ class Divergence:
     def _view(self, s: DivergenceState, *, over_start: bool) -> _View | None:
         x = s.from_start if over_start else s.from_best
         age = s.step - x.since
-        if x.rows < 3 or age <= 0 or (not over_start and s.best > -_PROGRESS):  # noqa: PLR2004
+        if x.rows < _FEWEST or age <= 0 or (not over_start and s.best > -_PROGRESS):
             return None
         late_rows, late = x.blocks.part(x.since + 0.75 * age, s.step)
         early_rows, early = x.blocks.part(x.since + 0.25 * age, x.since + 0.5 * age)
@@ -254,7 +259,7 @@ def _row(s: DivergenceState, step: int, loss: float) -> None:
     if loss < 0.0 or s.start <= 0.0:
         s.off = True  # a surrogate loss around zero (reinforcement learning) has no level to leave
         return
-    y = math.log(min(loss / s.start, _CEILING) + _OFFSET) - math.log1p(_OFFSET)
+    y = math.log(min(loss / s.start, _CEILING) + _OFFSET) - _LOG_UNIT
     s.rows += 1
     s.step = step
     if s.rows > 1:
@@ -322,7 +327,7 @@ def _first_draw(s: DivergenceState) -> float:
     """How far above the first row the true start may lie: what its noise allows, and what the first rows show."""
     if s.dpo:
         return 0.0
-    sigmas = _FIRST_SIGMAS * max(s.noise, quantile(s.jumps.recent, 0.95) / _TAIL)
+    sigmas = _FIRST_SIGMAS * max(s.noise, s.jumps.quantile(0.95) / _TAIL)
     if s.rows < _EARLY_ROWS:
         return sigmas
     return min(sigmas, max(0.0, s.early_sum / _EARLY_ROWS) + sigmas / math.sqrt(_EARLY_ROWS))

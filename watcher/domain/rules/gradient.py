@@ -4,6 +4,7 @@ Both only warn. The norm is logged for a single batch, and may grow for good rea
 the rules over the loss to say.
 """
 
+import functools
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import Blocks, MedianWindow
+from watcher.domain.stats import Blocks, RunningMedian
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _ROWS = 15
@@ -37,7 +38,7 @@ class GradientState:
     planned: float | None = None
     total: int | None = None
     rows: int = 0
-    recent: MedianWindow = field(default_factory=MedianWindow)
+    recent: RunningMedian = field(default_factory=RunningMedian)
     past: Blocks = field(default_factory=Blocks)
     unusable: int = 0
     unusable_since: int = 0
@@ -91,9 +92,6 @@ class Gradient:
             return state.verdict
         return CLEAR if state.rows else Unknown("no rows yet")
 
-    def _factor(self, factor: float) -> float:
-        return math.pow(factor, {"low": 2.0, "normal": 1.0, "high": 0.5}[self.sensitivity])
-
     def _norm(self, s: GradientState, row: TrainRow) -> None:
         norm = finite(row.grad_norm)
         if norm is None:
@@ -105,16 +103,16 @@ class Gradient:
         if len(s.recent.recent) == _ROWS:
             s.past.add(row.step, s.recent.recent[0])
         s.recent.push(math.log(norm), _ROWS)
-        count, before = s.past.part(-1, row.step)
+        count, before = s.past.whole()
         if count < _PAST:
             return
-        now, limit = s.recent.median(), math.log(self._factor(self.times))
+        now, limit = s.recent.median(), _logarithm(self.times, self.sensitivity)
         height = now - before
         if s.recent.recent[-1] - before <= limit:
             s.since = row.step
         if height > limit and now > s.past.highest() and not _holds(s, "norm"):
             _latch(s, "norm", _high(s, row, before))
-        elif height < _BACK * limit:
+        elif s.verdict is not None and height < _BACK * limit:
             _latch(s, "norm", None)
 
     def _rate(self, s: GradientState, row: TrainRow) -> None:
@@ -124,21 +122,33 @@ class Gradient:
         why = self._too_high(s, rate) or _zero(s, row.step, rate)
         if why and not _holds(s, "learning_rate"):
             _latch(s, "learning_rate", _rate_finding(row, why))
-        elif not why and rate > 0.0:
+        elif s.verdict is not None and not why and rate > 0.0:
             _latch(s, "learning_rate", None)
-        s.steady = 0 if rate > s.top else s.steady + 1
         if rate > s.top:
-            s.top, s.top_step = rate, row.step
+            s.steady, s.top, s.top_step = 0, rate, row.step
+        else:
+            s.steady += 1
 
     def _too_high(self, s: GradientState, rate: float) -> str:
         if s.planned is not None and rate > _TOLERANCE * s.planned:
             return f"{rate:.4g}, above the planned {s.planned:.4g}"
-        if s.steady >= _STEADY and rate > self._factor(self.rate_times) * s.top > 0.0:
-            s.limit, s.before, s.before_step = self._factor(self.rate_times) * s.top, s.top, s.top_step
+        factor = _factor(self.rate_times, self.sensitivity)
+        if s.steady >= _STEADY and rate > factor * s.top > 0.0:
+            s.limit, s.before, s.before_step = factor * s.top, s.top, s.top_step
         if rate <= s.limit or s.limit == 0.0:
             s.limit = 0.0
             return ""
         return f"{rate:.4g}, far above its highest before, {s.before:.4g} at step {s.before_step}"
+
+
+@functools.cache
+def _factor(factor: float, sensitivity: str) -> float:
+    return math.pow(factor, {"low": 2.0, "normal": 1.0, "high": 0.5}[sensitivity])
+
+
+@functools.cache
+def _logarithm(factor: float, sensitivity: str) -> float:
+    return math.log(_factor(factor, sensitivity))
 
 
 def _no_norm(s: GradientState, row: TrainRow) -> None:

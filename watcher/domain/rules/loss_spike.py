@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import Observation, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, MedianWindow
+from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, RunningMedian
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _ROWS = 31
@@ -25,8 +25,8 @@ class LossSpikeState:
     """`high` counts the rows of the spike that is going on, `quiet` those since the last one."""
 
     rows: int = 0
-    level: MedianWindow = field(default_factory=MedianWindow)
-    steps: MedianWindow = field(default_factory=MedianWindow)
+    level: RunningMedian = field(default_factory=RunningMedian)
+    steps: RunningMedian = field(default_factory=RunningMedian)
     high: int = 0
     since: int = 0
     top: float = 0.0
@@ -86,7 +86,9 @@ def _higher(s: LossSpikeState, step: int, loss: float) -> None:
     if loss > s.top:
         s.top, s.top_step = loss, step
     if s.high > _LONGEST:
-        s.high, s.level.recent, s.steps.recent = 0, [], []
+        s.high = 0
+        s.level.clear()
+        s.steps.clear()
 
 
 def _take(s: LossSpikeState, loss: float) -> None:

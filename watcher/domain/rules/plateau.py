@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from watcher.domain.observations import EvalRow, Observation, Snapshot, TrainRow, finite
 from watcher.domain.rule import SubjectKind
-from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, MedianWindow
+from watcher.domain.stats import SIGMA_OF_MEDIAN_STEP, Blocks, RunningMedian
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _NOISE_ROWS = 41
@@ -40,7 +40,6 @@ _EVAL_SIGMAS = 2.0
 """The train loss must then not have moved by more than this many sigmas from half to half."""
 _MOVED_SIGMAS = 3.0
 """A firing ends when the loss lies this many sigmas, and the share above, below the level that it named."""
-_QUARTERS = 4
 _DOUBLINGS = (math.log2(7 / 3), math.log2(7 / 5))
 """Doublings of the step from the middles of the second and of the third quarter to that of the last."""
 
@@ -59,31 +58,47 @@ class PlateauState:
     low: Blocks = field(default_factory=Blocks)
     evals: Blocks = field(default_factory=Blocks)
     evals_low: int = 0
-    jumps: MedianWindow = field(default_factory=MedianWindow)
+    jumps: RunningMedian = field(default_factory=RunningMedian)
     claimed: float = 0.0
     verdict: Breach | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _View:
-    """The run so far in four parts of equal length: their means, and what follows from them."""
+    """The run so far in four parts of equal length: their rows, their means, and what follows from them.
+
+    It is made for every row between `begin` and `end`, hence not frozen, and what few rows need is computed when asked.
+    """
 
     step: int
     left: float
-    means: tuple[float, ...]
-    doubt: float
-    half_gain: float
-    half_doubt: float
+    rows: tuple[int, int, int, int]
+    means: tuple[float, float, float, float]
+    noise: float
 
     @property
     def now(self) -> float:
-        return self.means[-1]
+        return self.means[3]
 
     @property
     def gain(self) -> float:
         """What a power law through the last quarters still gains until the end, at least 0."""
         _, second, third, last = self.means
         return max((second - last) / _DOUBLINGS[0], (third - last) / _DOUBLINGS[1], 0.0) * self.left
+
+    @property
+    def doubt(self) -> float:
+        return self.noise * math.sqrt(1 / self.rows[1] + 1 / self.rows[3])
+
+    @property
+    def half_gain(self) -> float:
+        (a, b, c, d), (first, second, third, last) = self.rows, self.means
+        return (a * first + b * second) / (a + b) - (c * third + d * last) / (c + d)
+
+    @property
+    def half_doubt(self) -> float:
+        a, b, c, d = self.rows
+        return self.noise * math.sqrt(1 / (a + b) + 1 / (c + d))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,18 +170,18 @@ class Plateau:
 
     def _flat(self, v: _View) -> str:
         first, second, _, now = v.means
-        left = v.gain + v.doubt
-        flat = left < self._times() * self.gain * now and second - now > -_RISE * now
-        if flat and first - now > _RISE * now:
-            return f"at its present pace it gains at most {left:.2g} more until the end"
-        return ""
+        small, gain = self._times() * self.gain * now, v.gain
+        if gain >= small or first - now <= _RISE * now or second - now <= -_RISE * now:
+            return ""
+        left = gain + v.doubt
+        return f"at its present pace it gains at most {left:.2g} more until the end" if left < small else ""
 
     def _stuck(self, s: PlateauState, v: _View) -> str:
         limit = self._times() * self.gained * v.now
         fallen = v.means[0] - v.now
-        near = _STUCK_LEVELS[0] < v.now / s.start < _STUCK_LEVELS[1]
-        if (near and abs(v.half_gain) + v.half_doubt < limit and fallen < limit) or (
-            _eval_still(s, v) and fallen < _EVAL_SIGMAS * v.doubt
+        near = fallen < limit and _STUCK_LEVELS[0] < v.now / s.start < _STUCK_LEVELS[1]
+        if (near and abs(v.half_gain) + v.half_doubt < limit) or (
+            fallen < _EVAL_SIGMAS * v.doubt and _eval_still(s, v)
         ):
             limit = max(limit, fallen)
             return f"it gained no more than {limit:.2g} since the start"
@@ -188,36 +203,37 @@ def _trained(s: PlateauState, step: int, loss: float) -> None:
 
 
 def _view(s: PlateauState, step: int, total: int) -> _View | None:
-    parts = [s.blocks.part(step * i / _QUARTERS, step * (i + 1) / _QUARTERS) for i in range(_QUARTERS)]
-    rows = [n for n, _ in parts]
-    if min(rows) < 1 or min(rows[1], rows[3]) < _ROWS[1]:
+    parts = s.blocks.parts((0, step / 4, step / 2, step * 3 / 4, step))
+    (a, first), (b, second), (c, third), (d, last) = parts
+    if a < 1 or c < 1 or b < _ROWS[1] or d < _ROWS[1]:
         return None
+    left = math.log2(max(1.0, total / (0.875 * step)))
     noise = SIGMA_OF_MEDIAN_STEP * s.jumps.median()
-    halves = [sum(n * mean for n, mean in parts[i : i + 2]) / sum(rows[i : i + 2]) for i in (0, 2)]
-    view = _View(
-        step=step,
-        left=math.log2(max(1.0, total / (0.875 * step))),
-        means=tuple(mean for _, mean in parts),
-        doubt=noise * math.sqrt(1 / rows[1] + 1 / rows[3]),
-        half_gain=halves[0] - halves[1],
-        half_doubt=noise * math.sqrt(1 / sum(rows[:2]) + 1 / sum(rows[2:])),
-    )
-    return view if math.isfinite(view.half_gain) else None
+    return _View(step, left, (a, b, c, d), (first, second, third, last), noise)
 
 
 def _low(s: PlateauState, v: _View) -> str:
-    shares = [s.low.part(v.step * i / _QUARTERS, v.step * (i + 1) / _QUARTERS)[1] for i in (2, 3)]
-    near = max(v.means[2:]) < _NEAR_LOW * s.start and v.gain + v.doubt < _NEAR_LOW_GAIN * s.start
-    if min(shares) > _LOW_ROWS or s.evals_low >= _LOW_EVALS or near:
+    limit = _NEAR_LOW * s.start
+    near = v.now < limit and v.means[2] < limit and v.gain + v.doubt < _NEAR_LOW_GAIN * s.start
+    if near or s.evals_low >= _LOW_EVALS or _low_rows(s, v.step):
         return f"little is left of its start of {s.start:.4g}"
     return ""
 
 
+def _low_rows(s: PlateauState, step: int) -> bool:
+    """Whether most rows of each of the last two quarters have nothing left to gain."""
+    if not any(s.low.sums):
+        return False
+    return all(share > _LOW_ROWS for _, share in s.low.parts((step / 2, step * 3 / 4, step)))
+
+
 def _eval_flat(s: PlateauState, v: _View) -> str:
     """Where the noise of the train loss hides its trend: the evaluations are flat, and it shows no trend."""
+    if s.evals.rows < _EVALS or abs(v.half_gain) > _EVAL_SIGMAS * v.half_doubt:
+        return ""
     before, second = s.evals.part(0.25 * v.step, 0.5 * v.step)
     after, last = s.evals.part(0.75 * v.step, v.step)
-    if not before or not after or s.evals.rows < _EVALS or abs(v.half_gain) > _EVAL_SIGMAS * v.half_doubt:
+    if not before or not after:
         return ""
     gain = (second - last) / _DOUBLINGS[0] * v.left
     if gain < _EVAL_GAIN * last and second - last > -_EVAL_RISE * last:

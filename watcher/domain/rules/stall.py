@@ -123,7 +123,8 @@ def _take_row(state: StallState, row: TrainRow) -> None:
     state.newest_ns = max(state.newest_ns, row.at_ns)
     if state.last_ns > 0 and row.at_ns > state.last_ns:
         gap = (row.at_ns - state.last_ns) / _SECOND
-        state.gaps = [*state.gaps, gap][-_GAPS:]
+        state.gaps.append(gap)
+        del state.gaps[:-_GAPS]
         state.pause = max(gap, state.pause * _FADING)
     state.last_ns = max(state.last_ns, row.at_ns)
 
