@@ -122,8 +122,8 @@ class WatchedProvider:
         world = self._world
         return await self._call("job", lambda: JobDetail(snapshot=world.snapshot(job_id), events=world.events(job_id)))
 
-    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
-        del last_step  # there are no windows here
+    async def get_metrics(self, job_id: str, *, from_step: int = 0, **_: object) -> Metrics:
+        """Everything, known or not: there are no windows here."""
         return await self._call("metrics", lambda: Metrics(rows=self._world.rows(job_id, from_step)))
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:

@@ -3,14 +3,14 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from watcher.domain.messages import Message
-from watcher.domain.observations import Event, Row, Snapshot, Status
+from watcher.domain.observations import Event, Row, Snapshot, Status, TrainRow
 from watcher.service.errors import DeliveryError, FailureReason, ProviderError, StoreError
 from watcher.service.ports import Reads, Store, Writes
 from watcher.service.records import Checkpoint, Identity, JobDetail, JobRecord, Listing, Metrics
@@ -182,9 +182,16 @@ class FakeProvider:
         job = self._job("job", job_id)
         return JobDetail(snapshot=job.snapshot(self.clock.now()), events=tuple(job.events))
 
-    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:  # noqa: ARG002
-        job = self._job("metrics", job_id)
-        return Metrics(rows=tuple(row for row in job.rows if row.step >= from_step))
+    async def get_metrics(
+        self,
+        job_id: str,
+        *,
+        from_step: int = 0,
+        last_step: int | None = None,  # noqa: ARG002
+        known: Container[tuple[int, int]] = frozenset(),
+    ) -> Metrics:
+        rows = (row for row in self._job("metrics", job_id).rows if row.step >= from_step)
+        return Metrics(rows=tuple(row for row in rows if not _is_known(row, known)))
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         self._job("checkpoints", job_id)
@@ -298,6 +305,10 @@ class FakeReceivers:
 
     def names(self) -> list[str]:
         return sorted({target.receiver for target in self.all})
+
+
+def _is_known(row: Row, known: Container[tuple[int, int]]) -> bool:
+    return isinstance(row, TrainRow) and row.at_ns > 0 and (row.step, row.at_ns) in known
 
 
 # --- a store that fails ---

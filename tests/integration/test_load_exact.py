@@ -48,7 +48,7 @@ class WorldProvider:
         assert found
         return found
 
-    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:  # noqa: ARG002
+    async def get_metrics(self, job_id: str, *, from_step: int = 0, **_: object) -> Metrics:
         pattern = self.world.pattern(job_id)
         assert pattern
         body = from_json(pattern.metrics(MetricsQuery(step_from=from_step), self._ns()))

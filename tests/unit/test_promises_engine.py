@@ -26,7 +26,7 @@ from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.verdicts import Finding, Severity
 from watcher.service.book import new_book
 from watcher.service.config import Selection
-from watcher.service.known import KnownRows, RowKey
+from watcher.service.known import KnownRows, RowKey, unseen
 from watcher.service.loading import Stored, load_book
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, OutboxState
@@ -201,7 +201,7 @@ def live(rows: Sequence[Row], cuts: Sequence[int], restarts: set[int], overlap: 
 def _commit(book: Any, memory: Memory, portion: list[Row], now: datetime) -> None:
     visit = Visit(book, now)
     visit.take_listed(replace(_SNAPSHOT, total_steps=60))
-    fresh = visit.unknown_rows(portion)
+    fresh = unseen(portion, book.known.pairs())
     visit.take_rows(fresh, [o for _, o in memory.observations] if visit.wants_history(fresh) else [])
     visit.finish()
     if visit.changed:

@@ -3,6 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic_core import from_json
 
 from watcher.domain.observations import EvalRow, Row, TrainRow
 from watcher.providers.together import mapping
+from watcher.service.known import unseen
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "together-api-examples.json").read_text(encoding="utf-8")
@@ -176,6 +178,31 @@ def test_every_row_is_read_or_counted(items: list[object]) -> None:
     found = mapping.metrics(items, ID, AT)
 
     assert len(found.rows) + found.bad == len(items)
+
+
+ODD: list[object] = [None, True, -3, 0, 1, 2, 2.0, "2", 10**9, 1e18, math.nan, math.inf, [], {}, 2**64]
+KNOWN = {(step, at_ns) for step in (-3, 0, 1, 2, 3) for at_ns in (0, 1, 2, 10**9)}
+
+
+@pytest.mark.parametrize("more", [{}, {"eval/loss": 1.0}, {"train/kl": 1.0}, {"train/epoch": None}], ids=str)
+def test_nothing_but_known_train_rows_is_left_out(more: dict[str, object]) -> None:
+    """Whatever stands for a step and a time, beside ordinary rows: the same rows are new, counted and told of."""
+    for step, at_ns in product(ODD, ODD):
+        odd = {"train/global_step": step, "timestamp": at_ns, **more}
+        before = [{"train/global_step": 1, "timestamp": 1}, {**odd, "timestamp": 3, "train/global_step": 3}]
+        items = [*before, odd, {"train/global_step": 9, "timestamp": 9}, {"train/global_step": 8, "timestamp": 8}]
+        whole, found = mapping.metrics(items, ID, AT), mapping.metrics(items, ID, AT, KNOWN)
+
+        assert unseen(found.rows, set(KNOWN)) == unseen(whole.rows, set(KNOWN)), odd
+        assert (found.drift, found.bad) == (whole.drift, whole.bad), odd
+
+
+def test_a_known_row_is_left_out() -> None:
+    items = [{"timestamp": 10**9 + n, "train/global_step": n, "train/loss": 1.0} for n in range(4)]
+    found = mapping.metrics(items, ID, AT, {(n, 10**9 + n) for n in range(3)})
+
+    assert TrainRow(3, 10**9 + 3, 1.0) in found.rows
+    assert TrainRow(2, 10**9 + 2, 1.0) not in found.rows
 
 
 @settings(deadline=None)  # the machine may be busy

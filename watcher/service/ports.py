@@ -1,6 +1,6 @@
 """What the services ask of the outside: provider, store, targets and clock. Adapters live elsewhere and import this."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -55,8 +55,18 @@ class Provider(Protocol):
 
     async def get_job(self, job_id: str) -> JobDetail: ...
 
-    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
-        """Rows with step >= from_step. `last_step` is the newest step known of the job, to size the windows."""
+    async def get_metrics(
+        self,
+        job_id: str,
+        *,
+        from_step: int = 0,
+        last_step: int | None = None,
+        known: Container[tuple[int, int]] = frozenset(),
+    ) -> Metrics:
+        """Rows with step >= from_step. `last_step` is the newest step known of the job, to size the windows.
+
+        Train rows whose (step, at_ns) is in `known` may be left out, but for those without a time.
+        """
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         """Newest first."""

@@ -6,6 +6,7 @@ from watcher.domain.cadence import from_step, look_back, wants_detail, wants_met
 from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
+from watcher.service.known import unseen
 from watcher.service.ports import Provider, Store
 from watcher.service.visit import Visit
 
@@ -101,15 +102,19 @@ class JobReader:
     async def _unknown_rows(self, visit: Visit, drift: list[Drift], job: Snapshot, start: int) -> list[Row]:
         """What the API has from a step on and was not seen before."""
         book = visit.book
+        await self._know_keys(book, start)
+        known = book.known.pairs()
         answer = await self._provider.get_metrics(
-            book.key.job_id, from_step=start, last_step=job.steps_completed or book.state.pace.train_step
+            book.key.job_id,
+            from_step=start,
+            last_step=job.steps_completed or book.state.pace.train_step,
+            known=known,
         )
         drift += answer.drift
         if answer.bad:
             visit.holes += answer.bad
             log.warning("metrics.rows_unreadable", account=book.key.account, job=book.key.job_id, count=answer.bad)
-        await self._know_keys(book, start)
-        return visit.unknown_rows(answer.rows)
+        return unseen(answer.rows, known)
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:

@@ -9,7 +9,7 @@ from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.billing import before_the_end
 from watcher.domain.cadence import followed_out
 from watcher.domain.facts import JobFacts
-from watcher.domain.feed import Arrival, arrival_order, step_order
+from watcher.domain.feed import Arrival, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
 from watcher.domain.verdicts import Unknown
@@ -94,11 +94,6 @@ class Visit:
         """Something that we did to the job, for rules that must tell it from what others did."""
         if self.book.note_event(event):
             self._observe(event)
-
-    def unknown_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that were not seen before, in the order in which they were logged."""
-        fresh = self.book.known.unseen(rows)  # few: an answer repeats what is known
-        return arrival_order(fresh) if all(row.at_ns for row in rows) else fresh
 
     def wants_history(self, rows: Sequence[Row]) -> bool:
         """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""

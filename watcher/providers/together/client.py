@@ -1,6 +1,6 @@
 """The `Provider` port for one Together account: which endpoint answers what, and what its answer may look like."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from urllib.parse import quote
 
 from watcher.domain.observations import Drift, Row, Snapshot
@@ -75,14 +75,21 @@ class TogetherProvider:
             return found
         return await self._with_events(found)
 
-    async def get_metrics(self, job_id: str, *, from_step: int = 0, last_step: int | None = None) -> Metrics:
+    async def get_metrics(
+        self,
+        job_id: str,
+        *,
+        from_step: int = 0,
+        last_step: int | None = None,
+        known: Container[tuple[int, int]] = frozenset(),
+    ) -> Metrics:
         """Every row from a step on, never thinned by the server: a sample can leave out the one NaN.
 
         Full windows up to `last_step`, then one that is open at its end, so no newer row is missed. Without
         `last_step` the open one alone; when that is too large, windows until one is empty.
         """
         url = self._job_url("get_metrics", job_id, "metrics")
-        gathered = _Gathered()
+        gathered = _Gathered(known)
         start, size = max(from_step, 0), self._limits.window
         while last_step is not None and start + size <= last_step:
             await self._window(url, job_id, gathered, start, start + size - 1)
@@ -131,7 +138,7 @@ class TogetherProvider:
         if last is not None:
             params["global_step_to"] = str(last)
         items = await self._items("get_metrics", url, "metrics", params)
-        gathered.add(mapping.metrics(items, job_id, self._clock.now()))
+        gathered.add(mapping.metrics(items, job_id, self._clock.now(), gathered.known))
         return len(items)
 
     async def _items(self, call: str, url: str, key: str, params: Query | None = None) -> Sequence[object]:
@@ -162,7 +169,8 @@ class TogetherProvider:
 class _Gathered:
     """The rows of several windows as one answer, each unknown key named once."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Container[tuple[int, int]]) -> None:
+        self.known = known
         self._rows: list[Row] = []
         self._drift: dict[str, Drift] = {}
         self._bad = 0
