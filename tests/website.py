@@ -123,6 +123,6 @@ def a_training_job(key: JobKey = JOB, losses: Iterable[float | None] = LOSSES, *
     for i, loss in enumerate(losses):
         state.curve.add(loss)
         row = TrainRow(step=10 * (i + 1), at_ns=int((NOW.timestamp() + i) * 1e9), loss=loss)
-        state.pace.take(row, NOW)
+        state.pace.take([row], NOW)
         state.last_loss = loss if loss is not None and math.isfinite(loss) else None
     return a_job(key, feed=packed(state), **changes)

@@ -103,7 +103,7 @@ def test_a_notification_that_can_not_be_kept_is_refused_so_that_it_comes_again(t
 
 def a_running_job(**changes: Any) -> JobRecord:
     state = BookState()
-    state.pace.take(TrainRow(step=40, at_ns=10**9, loss=1.0), NOW)
+    state.pace.take([TrainRow(step=40, at_ns=10**9, loss=1.0)], NOW)
     snapshot = a_snapshot(suffix="first", total_steps=100, total_price_nano=10_000_000_000)
     return replace(a_job(snapshot=snapshot, feed=packed(state), health="diverging"), **changes)
 

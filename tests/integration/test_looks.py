@@ -56,7 +56,7 @@ def a_running_job(name: str = "ft-1", suffix: str = "first", **changes: Any) -> 
     for step in range(1, 51):
         row = TrainRow(step=step, at_ns=step * 10**9, loss=3.0 - step / 50)
         state.curve.add(row.loss)
-        state.pace.take(row, NOW)
+        state.pace.take([row], NOW)
     snapshot = a_snapshot(name, suffix=suffix, total_steps=100, model="some/model", total_price_nano=4_000_000_000)
     record = a_job(JobKey("main", name), snapshot=snapshot, feed=packed(state), health="converging")
     return replace(record, **changes)

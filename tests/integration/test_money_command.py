@@ -43,7 +43,7 @@ def a_course(name: str, status: Status, step: int | None, **changes: Any) -> tup
     if step is not None:
         for n in (1, step):
             row = TrainRow(n, round(NOW.timestamp() + 60 * n) * 10**9, 1.0)
-            state.pace.take(row, NOW)
+            state.pace.take([row], NOW)
             state.ticks.append((n, row.at_ns))
     ended = {"ended_at": at(10), "closed": True} if status.terminal else {}
     key = JobKey(changes.pop("account", "main"), name)

@@ -64,7 +64,7 @@ async def test_a_job_at_rest_keeps_what_is_shown_of_it_in_less_room(tmp_path: Pa
     for step in range(1, ROWS + 1):
         row = TrainRow(step, step * 10**9, 1.0 / step, 1.0, 1e-5)
         state.curve.add(row.loss)
-        state.pace.take(row, clock.now())
+        state.pace.take([row], clock.now())
         state.feed.train = row
         state.ticks = [*state.ticks, (step, row.at_ns)][-30:]
     with open_store(tmp_path / "watcher.db") as store:

@@ -26,7 +26,7 @@ def facts(*seen: Row | Event) -> JobFacts:
         if isinstance(what, Event):
             book.note_event(what)
         else:
-            book.note_row(what, NOW + timedelta(seconds=n))
+            book.note_rows([what], NOW + timedelta(seconds=n))
     return book.facts("")
 
 
@@ -85,7 +85,7 @@ def test_the_command_that_goes_on_is_of_the_best_saved_one() -> None:
     for what in (saved(20), saved(40)):
         book.note_event(what)
     for row in (EvalRow(20, 1, 0.7), EvalRow(40, 1, 0.8)):
-        book.note_row(row, NOW)
+        book.note_rows([row], NOW)
 
     assert book.facts("").go_on == (
         "together fine-tuning create --training-file=file-1 --from-checkpoint=ft-1:20 --learning-rate=1e-05"
@@ -96,7 +96,7 @@ def test_another_attempt_begins_anew() -> None:
     book = a_book()
     seen: list[Row] = [*rows((1, 1), (2, 2)), EvalRow(2, 2, 0.7)]
     for row in seen:
-        book.note_row(row, NOW)
+        book.note_rows([row], NOW)
     book.note_event(saved(2))
     book.restart(list(rows((1, 1))))
 

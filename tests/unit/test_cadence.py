@@ -30,9 +30,9 @@ def after(seconds: float) -> datetime:
 def a_pace(steps: int, *, evals: tuple[int, ...] = (), every: float = 10) -> Pace:
     pace = Pace()
     for step in range(1, steps + 1):
-        pace.take(TrainRow(step, round(step * every * 1e9), 1.0), NOW)
+        pace.take([TrainRow(step, round(step * every * 1e9), 1.0)], NOW)
         if step in evals:
-            pace.take(EvalRow(step, round(step * every * 1e9), 1.0), NOW)
+            pace.take([EvalRow(step, round(step * every * 1e9), 1.0)], NOW)
     pace.wide_at = NOW
     return pace
 
@@ -80,7 +80,7 @@ def test_a_quiet_job_is_looked_back_on_once() -> None:
 
     assert look_back(pace, JOB, None, after(60)) == 0
     assert look_back(pace, JOB, None, after(90)) is None
-    pace.take(TrainRow(101, 0, 1.0), after(100))
+    pace.take([TrainRow(101, 0, 1.0)], after(100))
     assert look_back(pace, JOB, None, after(200)) == 0
 
 
@@ -91,7 +91,7 @@ def test_a_job_without_a_pace_is_not_looked_back_on() -> None:
 
 def test_the_pace_is_the_median_of_the_newest_gaps() -> None:
     pace = a_pace(20)
-    pace.take(TrainRow(21, round(5000 * 1e9), 1.0), NOW)
+    pace.take([TrainRow(21, round(5000 * 1e9), 1.0)], NOW)
 
     assert pace.usual_gap == timedelta(seconds=10)
 

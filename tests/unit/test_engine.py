@@ -8,7 +8,8 @@ import pytest
 
 from tests.toys import Crashing, High, High2, Quiet, Trace
 from watcher.domain.alerts import AlertState, Subject, TransitionReason
-from watcher.domain.engine import Fold, fingerprint
+from watcher.domain.cells import fingerprint
+from watcher.domain.engine import Fold
 from watcher.domain.observations import EvalRow, Event, TrainRow
 from watcher.domain.rule import SubjectKind
 

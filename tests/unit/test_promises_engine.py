@@ -14,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stored import NOW, an_effect
-from tests.toys import High
+from tests.toys import Crashing, High, Trace
 from watcher.domain.alerts import Subject, TransitionReason
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy, Evidence, refusals
 from watcher.domain.engine import Fold
 from watcher.domain.feed import arrival_order
-from watcher.domain.observations import Row, Snapshot, Status, TrainRow
-from watcher.domain.rule import SubjectKind
+from watcher.domain.life import Life
+from watcher.domain.observations import EvalRow, Row, Snapshot, Status, TrainRow
+from watcher.domain.rule import Rule, SubjectKind
 from watcher.domain.rules.divergence import Divergence
 from watcher.domain.rules.nan_loss import NanLoss
+from watcher.domain.rules.stall import Stall
 from watcher.domain.verdicts import Finding, Severity
 from watcher.service.book import new_book
 from watcher.service.config import Selection
@@ -35,7 +37,7 @@ from watcher.store.sqlite import SqliteStore, open_store
 
 SUBJECT = Subject(kind=SubjectKind.JOB, account="main", job_id="ft-1")
 WHEN = datetime(2026, 11, 23, tzinfo=UTC)
-GOOD, BAD, UNKNOWN = 1.0, 9.0, -1.0
+GOOD, BAD, UNKNOWN, CRASH = 1.0, 9.0, -1.0, 666.0
 losses = st.lists(st.sampled_from([GOOD, BAD, UNKNOWN]), max_size=40)
 
 
@@ -121,6 +123,39 @@ def test_the_policy_agrees_only_when_everything_is_in_order(seen: Evidence, poli
     assert seen.step is not None
     assert 2 <= seen.step <= 90
     assert (seen.unknown, seen.vetoed, seen.kill_switch) == (False, False, False)
+
+
+LIVES = {
+    "high": Life(rows=3, grace=timedelta(minutes=1)),
+    "other": Life(keep_firing_for=timedelta(seconds=45)),
+}
+seen = st.lists(
+    st.one_of(
+        st.builds(a_row, st.integers(1, 30), st.sampled_from([GOOD, BAD, UNKNOWN, CRASH])),
+        st.builds(EvalRow, st.integers(1, 30), st.just(0), st.sampled_from([GOOD, float("nan")])),
+        st.just(_SNAPSHOT),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(seen, max_size=4), st.integers(0, 4))
+def test_many_at_once_are_told_as_if_they_came_one_by_one(portions: list[list[Any]], restart: int) -> None:
+    rules: list[Rule] = [High(), High(name="other", limit=3), Crashing(), NanLoss(), Trace(), Stall()]
+    one, many = Fold.of(SUBJECT, rules, LIVES), Fold.of(SUBJECT, rules, LIVES)
+    for number, portion in enumerate(portions):
+        now = WHEN + timedelta(seconds=30 * number)
+        if number == restart:
+            one.restart(10, [])
+            many.restart(10, [])
+        told = [t for observation in portion for t in one.observe(observation, now)]
+
+        assert many.observe_all(portion, now) == told
+        assert many.judge_timed(now) == one.judge_timed(now)
+        assert many.dump() == one.dump()
+        assert (many.alerts, many.last_step, many.held()) == (one.alerts, one.last_step, one.held())
+    assert {crash.rule for crash in many.crashes} == {crash.rule for crash in one.crashes}
 
 
 # --- replaying a history ---

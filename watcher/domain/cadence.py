@@ -1,5 +1,6 @@
 """What to ask the API for, and when: the smallest number of calls that misses nothing (see the fetch windows below)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
@@ -37,17 +38,22 @@ class Pace:
     tail: str = ""
     """The status in which metrics were last read, once training was over: one read in each is enough."""
 
-    def take(self, row: Row, now: datetime) -> None:
-        """A new row was observed."""
-        if isinstance(row, TrainRow):
-            if row.at_ns > self.newest_at_ns > 0:
-                self.gaps_ns = [*self.gaps_ns, row.at_ns - self.newest_at_ns][-_GAPS:]
-            self.train_step = row.step
-        else:
-            if self.eval_step is not None and row.step > self.eval_step:
-                self.eval_spacing = row.step - self.eval_step
-            self.eval_step = row.step
-        self.newest_at_ns = max(self.newest_at_ns, row.at_ns)
+    def take(self, rows: Sequence[Row], now: datetime) -> None:
+        """New rows were observed."""
+        newest = self.newest_at_ns
+        for row in rows:
+            at_ns = row.at_ns
+            if isinstance(row, TrainRow):
+                if at_ns > newest > 0:
+                    self.gaps_ns.append(at_ns - newest)
+                self.train_step = row.step
+            else:
+                if self.eval_step is not None and row.step > self.eval_step:
+                    self.eval_spacing = row.step - self.eval_step
+                self.eval_step = row.step
+            newest = max(newest, at_ns)
+        del self.gaps_ns[:-_GAPS]
+        self.newest_at_ns = newest
         self.new_row_at, self.looked_back = now, False
 
     def restart(self, rows: list[Row]) -> None:

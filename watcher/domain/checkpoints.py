@@ -172,8 +172,7 @@ def trusted(row: TrainRow) -> float | None:
 def curve_of(rows: Iterable[TrainRow]) -> Curve:
     """The train losses of an attempt, in their order."""
     curve = Curve()
-    for row in rows:
-        curve.add(trusted(row), row.step)
+    curve.extend([(trusted(row), row.step) for row in rows])
     return curve
 
 

@@ -1,7 +1,7 @@
 """A loss curve of any length in at most 64 buckets, and its picture in block characters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,6 +14,10 @@ NOT_FINITE = "×"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LARGEST = 1e300
 """A loss beyond this is drawn as this: sums and differences of such numbers must stay finite."""
+
+
+Point = tuple[float | None, int]
+"""(value, step) of a row; None when it had no value."""
 
 
 class Bucket(NamedTuple):
@@ -29,15 +33,19 @@ class Bucket(NamedTuple):
     mean: float = 0.0
     end: int = 0
 
-    def plus(self, value: float | None, step: int = 0) -> "Bucket":
-        """With one more row."""
-        rows, finite, bad, mean, _ = self
-        if value is None:
-            return Bucket(rows + 1, finite, bad, mean, step)
-        if not math.isfinite(value):
-            return Bucket(rows + 1, finite, bad + 1, mean, step)
-        mean += (min(max(value, -_LARGEST), _LARGEST) - mean) / (finite + 1)
-        return Bucket(rows + 1, finite + 1, bad, mean, step)
+    def plus(self, points: Iterable[Point]) -> "Bucket":
+        """With more rows."""
+        rows, finite, bad, mean, end = self
+        for value, step in points:
+            rows, end = rows + 1, step
+            if value is None:
+                continue
+            if not math.isfinite(value):
+                bad += 1
+                continue
+            finite += 1
+            mean += (min(max(value, -_LARGEST), _LARGEST) - mean) / finite
+        return Bucket(rows, finite, bad, mean, end)
 
     def joined(self, after: "Bucket") -> "Bucket":
         """With the rows of the next bucket."""
@@ -62,11 +70,20 @@ class Curve:
 
     def add(self, value: float | None, step: int = 0) -> None:
         """The next row's value and step; None when it had no value."""
-        if not self.buckets or self.buckets[-1].rows >= self.stride:
-            if len(self.buckets) == CAPACITY:
-                self._halve()
-            self.buckets.append(Bucket())
-        self.buckets[-1] = self.buckets[-1].plus(value, step)
+        self.extend([(value, step)])
+
+    def extend(self, points: Sequence[Point]) -> None:
+        """The next rows: each bucket that they fill is made once, however many of them it takes."""
+        taken = 0
+        while taken < len(points):
+            if not self.buckets or self.buckets[-1].rows >= self.stride:
+                if len(self.buckets) == CAPACITY:
+                    self._halve()
+                self.buckets.append(Bucket())
+            last = self.buckets[-1]
+            part = points[taken : taken + self.stride - last.rows]
+            self.buckets[-1] = last.plus(part)
+            taken += len(part)
 
     def values(self) -> list[float | None]:
         """One value a bucket, oldest first: a number, NaN for rows that were not finite, None for a gap."""
@@ -96,10 +113,7 @@ def _parts(values: Sequence[float | None], width: int) -> list[Sequence[float | 
 
 
 def _point(values: Sequence[float | None]) -> float | None:
-    bucket = Bucket()
-    for value in values:
-        bucket = bucket.plus(value)
-    return bucket.value
+    return Bucket().plus([(value, 0) for value in values]).value
 
 
 def _block(point: float | None, low: float, high: float) -> str:

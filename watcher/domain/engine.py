@@ -4,7 +4,6 @@ The daemon and `watcher replay` both run this, row by row, so the size of batche
 nothing. The caller owns order and persistence (see `feed.py`), and is told of each rule that crashed.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,38 +20,20 @@ from watcher.domain.alerts import (
     fire,
     resolve,
 )
+from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell
 from watcher.domain.life import AT_ONCE, Life, Waiting
 from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
-from watcher.domain.verdicts import Breach, Clear, Finding, Unknown, Verdict
+from watcher.domain.verdicts import Breach, Finding, Unknown, Verdict
 
 ENDED = TransitionReason.ENDED
-REBUILDING = Unknown("rebuilding")
-NOT_JUDGED = Unknown("not judged yet")
-CRASHED = Unknown("rule crashed")
+_ROWS = (TrainRow, EvalRow)
 
 AlertKey = tuple[str, str]
 """(rule, kind)."""
 
 
-def fingerprint(rule: Rule) -> str:
-    """Changes with the rule's version and each of its settings: a stored state of another fingerprint is rebuilt."""
-    return hashlib.sha256(f"{rule.version}:{rule!r}".encode()).hexdigest()[:16]
-
-
-@dataclass(slots=True)
-class Cell:
-    """One rule on one subject."""
-
-    rule: Rule
-    fingerprint: str
-    state: Any
-    verdict: Verdict = NOT_JUDGED
-    crash: str = ""
-
-    @property
-    def usable(self) -> bool:
-        return not self.crash and self.verdict is not REBUILDING
+_Numbered = tuple[int, Observation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,37 +69,51 @@ class Fold:
     _pending: dict[AlertKey, Waiting] = field(default_factory=dict)
     _leaving: dict[AlertKey, datetime] = field(default_factory=dict)
     """Since when the finding of a firing alert is gone."""
-    _seeing: dict[type, list[Cell]] = field(default_factory=dict)
+    _seeing: dict[frozenset[type], list[Cell]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, subject: Subject, rules: Sequence[Rule], lives: Mapping[str, Life] | None = None) -> "Fold":
         """A fold that has observed nothing."""
-        return cls(subject, [Cell(rule, fingerprint(rule), rule.start()) for rule in rules], lives=lives or {})
+        return cls(subject, [Cell.of(rule) for rule in rules], lives=lives or {})
 
     # --- observing ---
 
     def observe(self, observation: Observation, now: datetime) -> list[Transition]:
-        """One observation through every rule that sees it, each judged after it.
+        """One observation through every rule that sees it, each judged after it."""
+        return self.observe_all([observation], now)
+
+    def observe_all(self, observations: Sequence[Observation], now: datetime) -> list[Transition]:
+        """As if they were observed one by one; what is told has their order.
+
+        They go through one rule after the other: rules know nothing of each other, and a rule that is called, timed and
+        judged in one stretch costs half of what it costs when the rules take turns at each row.
 
         Rules that watch time are judged when a sweep's observations are all in, by `judge_all`: in the middle of a
         backlog the newest row they know of would look old.
         """
-        cells = self._cells_seeing(type(observation))
-        self._note_step(observation)
-        told: list[Transition] = []
-        rows = int(isinstance(observation, TrainRow | EvalRow))
-        for cell in self._timed(cells):
-            if cell.usable and self._fold(cell, observation) and not cell.rule.timed:
-                self._judge(cell, now, told, rows=rows)
-        return told
+        steps = self._steps(observations)
+        told: list[tuple[int, Transition]] = []
+        for cell, seen in self._dealt(list(enumerate(observations))):
+            if cell.rule.timed:
+                self._fold(cell, (observation for _, observation in seen))
+                continue
+            rest = iter(seen)
+            while (turn := self._until_turn(cell, rest, now)) is not None:
+                number, verdict = turn
+                self.last_step = steps[number]
+                rows = int(isinstance(observations[number], _ROWS))
+                told += [(number, transition) for transition in self._turn(cell, verdict, now, rows=rows)]
+        if steps:
+            self.last_step = steps[-1]
+        told.sort(key=_place)
+        return [transition for _, transition in told]
 
     def observe_silently(self, observations: Iterable[Observation]) -> None:
         """History: states change, nothing is judged and no alert changes. Follow it with `judge_all`."""
-        for observation in observations:
-            self._note_step(observation)
-            for cell in self._timed(self._cells_seeing(type(observation))):
-                if cell.usable:
-                    self._fold(cell, observation)
+        observations = list(observations)
+        for cell, seen in self._dealt(list(enumerate(observations))):
+            self._fold(cell, (observation for _, observation in seen))
+        self.last_step = next(reversed(self._steps(observations)), self.last_step)
 
     def judge_all(self, now: datetime, *, timed: bool = True) -> list[Transition]:
         """Every verdict as of now, after history was folded; without `timed`, all but those that watch time."""
@@ -147,19 +142,18 @@ class Fold:
         self.last_step = None
         for cell in self.cells:
             if cell.usable:
-                cell.state = cell.rule.start()
-                cell.verdict = NOT_JUDGED
+                cell.start_anew()
         self.observe_silently(kept)
 
     def rebuild(self, rules: set[str], history: Iterable[Observation]) -> None:
         """Fold the named rules anew over the whole history; they are judged with the next observation or sweep."""
         cells = [cell for cell in self.cells if cell.rule.name in rules]
         for cell in cells:
-            cell.state, cell.verdict = cell.rule.start(), NOT_JUDGED
-        for observation in history:
-            for cell in self._timed(cells):
-                if cell.usable and isinstance(observation, cell.rule.sees):
-                    self._fold(cell, observation)
+            cell.start_anew()
+        history = list(history)
+        for cell in self._timed(cells):
+            if cell.usable:
+                self._fold(cell, [o for o in history if isinstance(o, cell.rule.sees)])
         for cell in cells:
             for key in [k for k in self.confirmations if k[0] == cell.rule.name]:
                 del self.confirmations[key]
@@ -231,37 +225,59 @@ class Fold:
         stale = set()
         for cell in self.cells:
             state = stored.get((cell.rule.name, cell.fingerprint))
-            if state is None or not _decoded(cell, state):
+            if state is None or not cell.load(state):
                 cell.verdict = REBUILDING
                 stale.add(cell.rule.name)
         return stale
 
     # --- inside ---
 
-    def _note_step(self, observation: Observation) -> None:
-        if isinstance(observation, TrainRow | EvalRow) and (
-            self.last_step is None or observation.step > self.last_step
-        ):
-            self.last_step = observation.step
+    def _steps(self, observations: Sequence[Observation]) -> list[int | None]:
+        """The last step after each of them."""
+        last, steps = self.last_step, list[int | None]()
+        for observation in observations:
+            if isinstance(observation, _ROWS) and (last is None or observation.step > last):
+                last = observation.step
+            steps.append(last)
+        return steps
 
-    def _cells_seeing(self, kind: type) -> list[Cell]:
-        if kind not in self._seeing:
-            self._seeing[kind] = [cell for cell in self.cells if issubclass(kind, cell.rule.sees)]
-        return self._seeing[kind]
+    def _dealt(self, numbered: list[_Numbered]) -> Iterator[tuple[Cell, list[_Numbered]]]:
+        """Each rule that is in order, with what it sees of them; what is done with it is put down to it."""
+        kinds = frozenset(type(observation) for _, observation in numbered)
+        for cell in self._timed(self._cells_seeing(kinds)):
+            if cell.usable:
+                sees = cell.rule.sees
+                yield cell, numbered if len(kinds) == 1 else [pair for pair in numbered if isinstance(pair[1], sees)]
 
-    def _fold(self, cell: Cell, observation: Observation) -> bool:
+    def _cells_seeing(self, kinds: frozenset[type]) -> list[Cell]:
+        """Those that see any of these types."""
+        if kinds not in self._seeing:
+            self._seeing[kinds] = [cell for cell in self.cells if any(issubclass(k, cell.rule.sees) for k in kinds)]
+        return self._seeing[kinds]
+
+    def _fold(self, cell: Cell, observations: Iterable[Observation]) -> None:
         try:
-            cell.rule.observe(cell.state, observation)
+            cell.fold(observations)
         except Exception as error:  # noqa: BLE001 - a rule that raises blinds itself on this subject, nothing else
             self._crashed(cell, error)
-            return False
-        return True
+
+    def _until_turn(self, cell: Cell, rest: Iterator[_Numbered], now: datetime) -> tuple[int, Verdict] | None:
+        try:
+            return cell.until_turn(rest, now, waiting=self._waiting)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._crashed(cell, error)
+            return None
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether an alert's life depends on a verdict that stays what it is."""
+        return bool(self._held or self._pending or self._leaving)
 
     def _judge_cells(self, cells: Iterable[Cell], now: datetime) -> list[Transition]:
         told: list[Transition] = []
         for cell in self._timed(cells):
             if cell.usable:
-                self._judge(cell, now, told)
+                told += self._judge(cell, now)
         return told
 
     def _timed(self, cells: Iterable[Cell]) -> Iterator[Cell]:
@@ -278,21 +294,20 @@ class Fold:
         """Whether a rule follows the rows: what watches time, status or events has nothing to wait for in them."""
         return any(c.rule.name == rule and TrainRow in c.rule.sees and not c.rule.timed for c in self.cells)
 
-    def _judge(self, cell: Cell, now: datetime, told: list[Transition], *, rows: int = 0) -> None:
+    def _judge(self, cell: Cell, now: datetime) -> list[Transition]:
         try:
-            verdict = cell.rule.judge(cell.state, now)
+            verdict = cell.judge(now)
         except Exception as error:  # noqa: BLE001 - as above
             self._crashed(cell, error)
-            return
-        if verdict is cell.verdict and not (self._held or self._pending or self._leaving):
-            return
-        cell.verdict = verdict
-        if not isinstance(verdict, Unknown):
-            self._step(cell.rule.name, verdict, now, told, rows=rows)
+            return []
+        return self._turn(cell, verdict, now) if verdict is not cell.verdict or self._waiting else []
 
-    def _step(
-        self, rule: str, verdict: Breach | Clear, now: datetime, told: list[Transition], *, rows: int = 0
-    ) -> None:
+    def _turn(self, cell: Cell, verdict: Verdict, now: datetime, *, rows: int = 0) -> list[Transition]:
+        """What follows from a verdict for the rule's alerts."""
+        cell.verdict, rule = verdict, cell.rule.name
+        if isinstance(verdict, Unknown):
+            return []
+        told: list[Transition] = []
         findings = {f.kind: f for f in _findings(verdict)}
         for kind, finding in findings.items():
             self._held.pop((rule, kind), None)
@@ -302,6 +317,7 @@ class Fold:
         gone = [k for k, a in self.alerts.items() if k[0] == rule and k[1] not in findings and a.ends_at is None]
         for key in gone:
             told += self._leave(key, now)
+        return told
 
     def _begin(self, rule: str, finding: Finding, now: datetime, rows: int) -> list[Transition]:
         """Fire, fire again, or wait until the finding has held for long enough."""
@@ -356,13 +372,8 @@ class Fold:
         self.crashes.append(Crash(cell.rule.name, self.subject, error))
 
 
-def _decoded(cell: Cell, state: Any) -> bool:  # noqa: ANN401 - JSON
-    """Take over a stored state; False when it does not fit, as after a change of the rule without a new version."""
-    try:
-        cell.state = codec.decode(type(cell.state), state)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return False
-    return True
+def _place(told: tuple[int, Transition]) -> int:
+    return told[0]
 
 
 def _findings(verdict: Verdict) -> tuple[Finding, ...]:

@@ -122,7 +122,7 @@ class Rehearsal:
             fold.confirmations.clear()
             if self._pace.train_step is not None:
                 self._pace.train_step = min(self._pace.train_step, row.step)
-        self._pace.take(replace(row, at_ns=round((1 + self._now) * _SECOND)), _NO_TIME)
+        self._pace.take([replace(row, at_ns=round((1 + self._now) * _SECOND))], _NO_TIME)
         if self._next_sweep == math.inf:
             self._next_sweep = math.ceil(self._now / self._interval) * self._interval
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -171,11 +171,10 @@ class JobBook:
     def snapshot(self) -> Snapshot:
         return self.record.snapshot
 
-    def note_row(self, row: Row, now: datetime) -> None:
-        """A new row is in: remember what people want to see of it."""
-        self.state.feed.take(row)
-        self.state.pace.take(row, now)
-        self._show(row)
+    def note_rows(self, rows: Sequence[Row], now: datetime) -> None:
+        """New rows are in: remember what people want to see of them."""
+        self.state.pace.take(rows, now)
+        self._show(rows)
 
     def restart(self, rows: list[Row]) -> None:
         """Only these rows still count."""
@@ -184,17 +183,24 @@ class JobBook:
         self.state.curve = Curve()
         self.state.last_loss = self.state.best_eval = self.state.best_eval_step = None
         self.state.ticks, self.state.shelf.evaluations = [], []
-        for row in rows:
-            self._show(row)
+        self._show(rows)
 
-    def _show(self, row: Row) -> None:
-        value = finite(row.loss)
-        if isinstance(row, TrainRow):
-            self.state.curve.add(trusted(row), row.step)
-            self.state.last_loss = value
-            self.state.ticks = [*self.state.ticks, (row.step, row.at_ns)][-_TICKS:]
-            return
+    def _show(self, rows: Sequence[Row]) -> None:
+        state = self.state
+        trains = [row for row in rows if isinstance(row, TrainRow)]
+        if trains:
+            state.curve.extend([(trusted(row), row.step) for row in trains])
+            state.last_loss = finite(trains[-1].loss)
+            state.ticks += [(row.step, row.at_ns) for row in trains[-_TICKS:]]
+            del state.ticks[:-_TICKS]
+        if len(trains) < len(rows):
+            for row in rows:
+                if isinstance(row, EvalRow):
+                    self._show_eval(row)
+
+    def _show_eval(self, row: EvalRow) -> None:
         self.state.shelf.note_eval(row)
+        value = finite(row.loss)
         if value is not None and (self.state.best_eval is None or value < self.state.best_eval):
             self.state.best_eval, self.state.best_eval_step = value, row.step
 

@@ -36,9 +36,7 @@ class SubjectBook:
             StoreError: nothing was committed; what was observed is forgotten and comes again.
         """
         fold = await self._load(now)
-        told = list[Transition]()
-        for observation in observations:
-            told += fold.observe(observation, now)
+        told = fold.observe_all(list(observations), now)
         if told:
             try:
                 await self._store.write(lambda tx: self._write(tx, fold, told))

@@ -73,7 +73,7 @@ class Visit:
         self.book.record.detail_at = self.now
         for event in sorted(events, key=lambda e: e.at):
             if self.book.note_event(event):
-                self._observe(event)
+                self._observe([event])
         if self.book.record.first_running_at is None and snapshot.status is Status.RUNNING:
             self.book.record.first_running_at = self.now
 
@@ -88,12 +88,12 @@ class Visit:
         self.blind = self.blind or "gone"
         self.book.record.gone = True
         self.book.record.ended_at = self.book.record.ended_at or self.now
-        self._observe(Gone(self.now))
+        self._observe([Gone(self.now)])
 
     def take_event_of_ours(self, event: Event) -> None:
         """Something that we did to the job, for rules that must tell it from what others did."""
         if self.book.note_event(event):
-            self._observe(event)
+            self._observe([event])
 
     def wants_history(self, rows: Sequence[Row]) -> bool:
         """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""
@@ -108,24 +108,37 @@ class Visit:
 
     def take_rows(self, rows: Sequence[Row], history: Sequence[Observation]) -> None:
         """New rows, one by one. `history` is what the store has of the job, given when `wants_history` asked."""
-        late = list[Row]()
+        feed, new, late = self.book.state.feed, list[Row](), list[Row]()
         for row in rows:
-            arrival = self.book.state.feed.classify(row)
             self.book.known.add(row)
-            if arrival in (Arrival.DUPLICATE, Arrival.SUPERSEDED):
-                continue
-            self.rows += 1
-            self.new_eval |= isinstance(row, EvalRow)
-            if arrival is Arrival.LATE:
-                late.append(row)
-                continue
-            self.fresh = True
-            if arrival is Arrival.ATTEMPT:
-                self._start_attempt(row, history)
-            self.book.note_row(row, self.now)
-            self._observe(row)
+            match feed.classify(row):
+                case Arrival.NEW:
+                    feed.take(row)
+                    new.append(row)
+                case Arrival.ATTEMPT:
+                    self._take_new(new)
+                    self._start_attempt(row, history)
+                    feed.take(row)
+                    new = [row]
+                case Arrival.LATE:
+                    late.append(row)
+                case Arrival.DUPLICATE | Arrival.SUPERSEDED:
+                    pass
+        self._take_new(new)
         if late:
             self._take_late(late, history)
+
+    def _take_new(self, rows: list[Row]) -> None:
+        """Rows that go on from those that were known."""
+        if rows:
+            self.fresh = True
+            self._count(rows)
+            self.book.note_rows(rows, self.now)
+            self._observe(rows)
+
+    def _count(self, rows: list[Row]) -> None:
+        self.rows += len(rows)
+        self.new_eval |= any(isinstance(row, EvalRow) for row in rows)
 
     def rebuild(self, history: Sequence[Observation]) -> None:
         """Rules whose version or settings changed fold the whole history anew."""
@@ -147,17 +160,17 @@ class Visit:
             record.ended_at = self.now
             self.book.state.owed_refund |= bool(snapshot.early_stopped) and not self.book.state.refunded
         if changed:
-            self._observe(snapshot)
+            self._observe([snapshot])
 
     def _has_snapshot(self) -> bool:
         return self.book.record.last_seq > 0 or any(isinstance(o, Snapshot) for o in self.observations)
 
-    def _observe(self, observation: Observation) -> None:
-        self.observations.append(observation)
+    def _observe(self, observations: Sequence[Observation]) -> None:
+        self.observations += observations
         if self.book.fresh_contact:
-            self.book.fold.observe_silently([observation])
+            self.book.fold.observe_silently(observations)
         else:
-            self.transitions += self.book.fold.observe(observation, self.now)
+            self.transitions += self.book.fold.observe_all(observations, self.now)
 
     def _start_attempt(self, row: Row, history: Sequence[Observation]) -> None:
         """The job went back to this row's step: rules fold again over what came before it."""
@@ -168,6 +181,7 @@ class Visit:
 
     def _take_late(self, late: list[Row], history: Sequence[Observation]) -> None:
         """Rows that were held up: rules fold again with them in their places."""
+        self._count(late)
         self.observations += late
         self._refold(min(row.step for row in late), self._live(list(history), self.observations))
         if not self.book.fresh_contact:
