@@ -47,10 +47,14 @@ async def test_groups_are_due_when_their_time_has_come_the_oldest_first(store: S
             tx.save_group(a_group(key, flush_at=at(minutes)))
         tx.save_group(a_group("never"))
 
+    waiting = [await store.read(lambda tx: tx.first_flush())]
     await store.write(work)
     due = await store.read(lambda tx: tx.groups_due(at(2)))
+    waiting.append(await store.read(lambda tx: tx.first_flush()))
     await store.write(lambda tx: tx.drop_group("first"))
+    waiting.append(await store.read(lambda tx: tx.first_flush()))
 
+    assert waiting == [None, at(1), at(2)]
     assert [group.key for group in due] == ["first", "second"]
     assert [group.key for group in await store.read(lambda tx: tx.groups_due(at(2)))] == ["second"]
 

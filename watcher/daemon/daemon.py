@@ -120,6 +120,7 @@ class Daemon:
             for sweeper in self.sweepers:  # these may take long: what is due is delivered meanwhile
                 await held.enter_async_context(sweeper.paused())
             await held.enter_async_context(self._turn)
+            held.enter_context(self.dispatcher.paused())
             yield
 
     async def watch(self, sweepers: Sequence[Sweeper]) -> None:
@@ -182,11 +183,14 @@ class Daemon:
         self.notify.status("; ".join(reasons) if reasons else f"watching {len(self.sweepers)} account(s)")
 
     async def _pump(self) -> None:
-        """Route and dispatch whenever something was committed, and once a second for what became due."""
+        """Route and dispatch whenever something was committed, when a group is due, and once a second for the rest."""
         while True:
             await self.wake.wait()
             self.wake.clear()
             await self._deliver()
+            due_in = self.router.due_in
+            if due_in is not None and due_in < _TICK:
+                self.schedule.run_now("deliver", self.clock.now() + due_in)
 
     async def _deliver(self) -> None:
         try:

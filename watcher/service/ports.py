@@ -181,6 +181,9 @@ class Reads(Protocol):
     def groups_due(self, now: datetime) -> list[Group]:
         """Those whose time has come, the oldest first."""
 
+    def first_flush(self) -> datetime | None:
+        """When the first of all groups is due, past or future; None where none waits."""
+
     def groups(self) -> list[Group]: ...
 
     def silences(self, since: datetime) -> list[Silence]:
@@ -238,6 +241,9 @@ class Writes(Reads, Protocol):
 
         A lane whose oldest open row waits for its `next_at` gives nothing: order is kept.
         """
+
+    def claim_next(self, lane: str, now: datetime) -> OutboxRow | None:
+        """As `claim`, in one lane that the caller has."""
 
     def finish(self, row_id: int, now: datetime) -> None: ...
 

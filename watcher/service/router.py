@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -32,6 +33,8 @@ class Router:
     def __init__(self, *, store: Store, clock: Clock, routing: Routing, receivers: Receivers) -> None:
         self._store, self._clock = store, clock
         self.routing, self.receivers = routing, receivers
+        self.due_in: timedelta | None = None
+        """How long after the last run the first of the groups that wait is due; None also when that run failed."""
 
     async def run(self, *, hurry: bool = False) -> int:
         """Route everything that waits and is due; returns how many effects were new.
@@ -41,24 +44,37 @@ class Router:
         Raises:
             StoreError: nothing was routed; it waits.
         """
-        total = 0
+        total, self.due_in = 0, None
         while True:
             now = self._clock.now()
-            waits = await self._store.read(lambda reads, now=now: _waits(reads, now, hurry))  # type: ignore[misc]
-            if not waits:
-                return total
-            taken, made = await self._store.write(lambda tx, now=now: _Run(self, tx, now, hurry=hurry).work())  # type: ignore[misc]
-            total += made
-            if taken < BATCH:
+            waits, due_at = await self._store.read(lambda reads, now=now: _waits(reads, now, hurry))  # type: ignore[misc]
+            done = _Done(due_at=due_at)
+            if waits:
+                done = await self._store.write(lambda tx, now=now: _Run(self, tx, now, hurry=hurry).work())  # type: ignore[misc]
+            total += done.made
+            if done.taken < BATCH:
+                self.due_in = None if done.due_at is None else done.due_at - self._clock.now()
                 return total
 
 
-def _waits(reads: Reads, now: datetime, hurry: bool) -> bool:  # noqa: FBT001
-    return (
-        bool(reads.unconsumed(1))
-        or bool(reads.groups_due(now))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """How many transitions were consumed, how many effects made, and when the first group is due now."""
+
+    taken: int = 0
+    made: int = 0
+    due_at: datetime | None
+
+
+def _waits(reads: Reads, now: datetime, hurry: bool) -> tuple[bool, datetime | None]:  # noqa: FBT001
+    """Whether there is anything to do, and when the first group is due."""
+    due_at = reads.first_flush()
+    waits = (
+        (due_at is not None and due_at <= now)
+        or bool(reads.unconsumed(1))
         or (hurry and any(group.has_news for group in reads.groups()))
     )
+    return waits, due_at
 
 
 class _Run:
@@ -73,8 +89,7 @@ class _Run:
         self._firing: dict[str, dict[str, str]] | None = None
         self._decided: list[Decision] = []
 
-    def work(self) -> tuple[int, int]:
-        """How many transitions were consumed, and how many effects made."""
+    def work(self) -> _Done:
         waiting = self._tx.unconsumed(BATCH)
         for stored in waiting:
             self._stored[stored.id] = stored
@@ -87,7 +102,7 @@ class _Run:
             self._groups.setdefault(group.key, group)
         self._hurried = self._stormy()
         made = self._send(self._flush())
-        return len(waiting), made
+        return _Done(taken=len(waiting), made=made, due_at=self._tx.first_flush())
 
     def _stormy(self) -> set[str]:
         """Receivers with more news due at once than they get messages: what waits for them joins the one message."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from watcher.domain import codec
@@ -29,6 +29,9 @@ class TellingReads(Connected):
     def groups_due(self, now: datetime) -> list[Group]:
         found = self._run(select(_groups.state).where(_groups.flush_at <= micros(now)).order_by(_groups.flush_at))
         return [codec.decode(Group, load(row.state)) for row in found]
+
+    def first_flush(self) -> datetime | None:
+        return moment_or_none(self._run(select(func.min(_groups.flush_at))).scalar())
 
     def groups(self) -> list[Group]:
         found = self._run(select(_groups.state).order_by(_groups.key))
