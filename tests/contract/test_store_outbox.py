@@ -101,6 +101,22 @@ async def test_a_lane_whose_oldest_row_waits_gives_nothing(store: Store) -> None
     assert await claim(store, at(5)) == ["a1", "b"]
 
 
+async def test_one_lane_gives_its_next_row_alone_and_only_when_that_is_due(store: Store) -> None:
+    await enqueue(store, an_effect("a1", "a"), an_effect("b1", "b"), an_effect("a2", "a", next_at=at(5)))
+
+    async def following(now: datetime) -> str | None:
+        claimed = await store.write(lambda tx: tx.claim_next("a", now))
+        return claimed.key if claimed else None
+
+    first = await number(store, "a1")
+    assert [await following(NOW), await following(NOW)] == ["a1", None]
+    assert (await row(store, "a1")).state is OutboxState.CLAIMED
+    await store.write(lambda tx: tx.finish(first, NOW))
+
+    assert [await following(NOW), await following(at(5)), await following(at(5))] == [None, "a2", None]
+    assert await claim(store) == ["b1"]
+
+
 async def test_busy_lanes_are_passed_over(store: Store) -> None:
     await enqueue(store, an_effect("a", "a"), an_effect("b", "b"), an_effect("c", "c"))
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -59,6 +60,9 @@ class Dispatcher:
         self._faults, self._telemetry, self._rng, self._done = faults, telemetry, rng, done
         self._veto_link = veto_link
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._next: dict[str, OutboxRow] = {}
+        """Of a lane the row that was claimed when the one before it was recorded."""
+        self._pauses = 0
         self.delivered = 0
 
     async def run_due(self) -> int:
@@ -72,6 +76,15 @@ class Dispatcher:
         for row in rows:
             self._lanes[row.lane] = asyncio.create_task(self._run(row))
         return len(rows)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No lane goes on by itself meanwhile; sends under way go on."""
+        self._pauses += 1
+        try:
+            yield
+        finally:
+            self._pauses -= 1
 
     async def run_until_idle(self) -> None:
         """Perform what is due now until nothing is: for one-off commands."""
@@ -93,7 +106,11 @@ class Dispatcher:
             await self._again(row, "internal error", None)
         finally:
             self._lanes.pop(row.lane, None)
-            self._done()
+            following = self._next.pop(row.lane, None)
+            if following is None:
+                self._done()
+            else:
+                self._lanes[row.lane] = asyncio.create_task(self._run(following))
 
     async def _record(self, work: Callable[[Writes], object]) -> None:
         """Write an outcome, however long the store takes to come back: what happened is not done again."""
@@ -137,14 +154,22 @@ class Dispatcher:
         log.info("notification.delivered", key=row.key, receiver=row.receiver, target=row.target, scheme=target.scheme)
 
     async def _delivered(self, row: OutboxRow, message: Message, target: Target) -> None:
-        """An announcement begins its veto window in the transaction that records the delivery."""
-        begun = list[bool]()
+        """Recorded, and the lane goes on: what comes next is claimed in the same transaction, never before it.
+
+        So a lane costs one transaction a message, and after a crash at most its one message may have been sent without
+        a record of it. An announcement begins its veto window in that transaction too.
+        """
+        begun, following = list[bool](), list[OutboxRow | None]()
 
         def record(tx: Writes) -> None:
-            tx.finish(row.id, self._clock.now())
+            now = self._clock.now()
+            tx.finish(row.id, now)
             begun[:] = [target.counts and self._windows.begin_in(tx, message)]
+            following[:] = [None if self._pauses else tx.claim_next(row.lane, now)]
 
         await self._record(record)
+        if following[-1] is not None:
+            self._next[row.lane] = following[-1]
         if begun[-1]:
             self._windows.begun(message)
 

@@ -85,6 +85,13 @@ _CLAIM = (
     .values(state=_CLAIMED, claimed_at=bindparam("now"))
     .returning(*_outbox)
 )
+_own_head = select(func.min(_first.c.id)).where(schema.OPEN_EFFECT, _first.c.lane == bindparam("its_lane"))
+_CLAIM_NEXT = (
+    update(schema.outbox)
+    .where(_outbox.id == _own_head.scalar_subquery(), _is_due, _outbox.next_at <= bindparam("now"))
+    .values(state=_CLAIMED, claimed_at=bindparam("now"))
+    .returning(*_outbox)
+)
 _ROW = _outbox.id == bindparam("its_id")
 _OPEN = or_(_outbox.state == _DUE, _outbox.state == _CLAIMED)
 # What was delivered stays done, whoever comes late with another opinion; a delivery told late counts even so.
@@ -195,6 +202,10 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
         parameters = {"now": micros(now), "busy": sorted(busy_lanes), "limit": limit}
         claimed = [rows.effect_from_row(row) for row in self._run(_CLAIM, parameters)]
         return sorted(claimed, key=lambda row: row.id)
+
+    def claim_next(self, lane: str, now: datetime) -> OutboxRow | None:
+        row = self._run(_CLAIM_NEXT, {"its_lane": lane, "now": micros(now)}).first()
+        return None if row is None else rows.effect_from_row(row)
 
     def finish(self, row_id: int, now: datetime) -> None:
         self._run(_FINISH, {"its_id": row_id, "now": micros(now)})
