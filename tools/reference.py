@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from tools.httpapi import http_api
 from watcher import __version__
-from watcher.cli.main import app
+from watcher.cli.main import app_of
 from watcher.web.families import FAMILIES, LABELS, MOST_VALUES, OTHER
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ class Command:
 
 def tree() -> Iterator[Command]:
     """The program itself, then every command in the order of `--help`, groups before what is in them."""
-    root = get_command(app)
+    root = get_command(app_of())
     yield from _walk(root, root.make_context("watcher", [], resilient_parsing=True))
 
 

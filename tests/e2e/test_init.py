@@ -18,7 +18,7 @@ from tests.leaks import CANARY
 from tests.processes import PLANTED, surroundings, watcher
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
-from watcher.cli.main import app
+from watcher.cli.main import app_of
 
 Init = Callable[..., typer.testing.Result]
 
@@ -38,7 +38,7 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Init]:
 
         def _init(*words: str, typed: str = "", **environ: str) -> typer.testing.Result:
             return typer.testing.CliRunner().invoke(
-                app, ["init", *words], input=typed, env=environ, standalone_mode=False
+                app_of(["starting"]), ["init", *words], input=typed, env=environ, standalone_mode=False
             )
 
         with restored_logs():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.stored import NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
-from watcher.cli.main import main
+from watcher.cli import main
 from watcher.domain.alerts import AlertState, Subject
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.rule import SubjectKind
@@ -33,10 +33,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def _run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["watcher", *arguments, "--state-dir", str(tmp_path)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = main._run()
         shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, shown.err
+        return code, shown.out, shown.err
 
     return _run
 

@@ -10,7 +10,7 @@ import pytest
 from tests.samples import DIVERGENCE
 from tests.stored import NOW, an_effect, at
 from tests.timeline import Scene, scene
-from watcher.cli.main import main
+from watcher.cli import main
 from watcher.domain import codec
 from watcher.domain.alerts import AlertState
 from watcher.service.errors import DeliveryError, FailureReason
@@ -29,10 +29,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def _run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["watcher", *arguments, "--state-dir", str(tmp_path)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = main._run()
         shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, shown.err
+        return code, shown.out, shown.err
 
     return _run
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from watcher.cli import plotting
-from watcher.cli.main import main
+from watcher.cli import main, plotting
 from watcher.notify.picture import PNG, PictureError
 
 KEYS = {"id", "total_steps", "alerts", "cancel"}
@@ -42,10 +41,9 @@ def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
     def run(*arguments: str | Path) -> Said:
         monkeypatch.setattr(sys, "argv", ["watcher", "replay", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = main._run()
         out, err = capsys.readouterr()
-        return Said(int(ended.value.code or 0), out, err)
+        return Said(code, out, err)
 
     return run
 

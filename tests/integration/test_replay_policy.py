@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from watcher.cli.main import main
+from watcher.cli import main
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
@@ -59,10 +59,9 @@ def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["watcher", "replay", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = main._run()
         out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        return code, out, err
 
     return run
 

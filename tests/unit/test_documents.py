@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from tests.documents import ROOT, Block, all_blocks, anchors, commands, documents, prose
 from tools.reference import DOCUMENTS, tree
-from watcher.cli.main import app
+from watcher.cli.main import app_of
 from watcher.settings import effective, load_settings
 
 SHELL = ("", "sh", "console")
@@ -79,9 +79,12 @@ SHOWN = [
 ]
 
 
+PROGRAM: Any = get_command(app_of())
+
+
 @pytest.mark.parametrize("line", SHOWN)
 def test_commands_that_are_shown_exist_with_their_options(line: str) -> None:
-    command: Any = get_command(app)
+    command = PROGRAM
     words = shlex.split(line)[1:]
     if words[0].startswith("-"):  # acts as soon as it is read
         assert words[0] in {name for option in command.params for name in option.opts}

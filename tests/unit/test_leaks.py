@@ -93,7 +93,7 @@ def test_no_command_takes_a_secret_where_ps_would_show_it() -> None:
         ("init", "receiver_url_env"),
     }
     secret = re.compile(r"key|token|password|secret|url|credential")
-    found = set(commands_under(get_command(main.app)))
+    found = set(commands_under(get_command(main.app_of())))
 
     assert len(found) > 100
     assert {parameter for parameter in found if secret.search(parameter[1])} == known

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_group
 
+from watcher.cli.main import PARTS, app_of
 from watcher.domain.rules import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +128,10 @@ def test_the_changelog_keeps_what_is_not_released_on_top() -> None:
     headings = list(sections_of(ROOT / "CHANGELOG.md"))
 
     assert headings[0] == "[Unreleased]"
+
+
+def test_each_command_is_brought_by_the_module_that_the_program_imports_for_it() -> None:
+    for part, names in PARTS.items():
+        brought = app_of([part])
+
+        assert {*names} == {*get_group(brought).commands}, part
