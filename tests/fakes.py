@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
+from watcher.domain.holes import torn
 from watcher.domain.messages import Message
 from watcher.domain.observations import Event, Row, Snapshot, Status, TrainRow
 from watcher.service.errors import DeliveryError, FailureReason, ProviderError, StoreError
@@ -137,6 +138,8 @@ class FakeProvider:
         self.calls: list[tuple[str, str]] = []
         self.posts: list[Post] = []
         self.before_cancel: Callable[[FakeJob], None] = lambda _job: None
+        self.spoils: Callable[[Row], bool] = lambda _row: False
+        """Which rows can't be made out in an answer."""
         self.closed = False
         self._failing: dict[str, list[_Failing]] = {}
 
@@ -190,8 +193,10 @@ class FakeProvider:
         last_step: int | None = None,  # noqa: ARG002
         known: Container[tuple[int, int]] = frozenset(),
     ) -> Metrics:
-        rows = (row for row in self._job("metrics", job_id).rows if row.step >= from_step)
-        return Metrics(rows=tuple(row for row in rows if not _is_known(row, known)))
+        asked = [row for row in self._job("metrics", job_id).rows if row.step >= from_step]
+        read = [None if self.spoils(row) else row for row in asked]
+        rows = tuple(row for row in read if row is not None and not _is_known(row, known))
+        return Metrics(rows=rows, torn=torn(read) if None in read else None)
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         self._job("checkpoints", job_id)

@@ -1,6 +1,6 @@
 """Small rules whose verdict a test controls by the rows that it feeds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -64,6 +64,24 @@ class High2(High):
     """The same rule after its code has changed."""
 
     version: ClassVar[int] = 2
+
+
+@dataclass(slots=True)
+class MeanState(HighState):
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean(High):
+    """Fires while the mean of the newest four train losses is above the limit: a part of them may say otherwise."""
+
+    def start(self) -> Any:
+        return MeanState()
+
+    def observe(self, state: Any, observation: Observation) -> None:
+        assert isinstance(observation, TrainRow)
+        state.losses = [*state.losses, observation.loss or 0.0][-4:]
+        High.observe(self, state, replace(observation, loss=sum(state.losses) / len(state.losses)))
 
 
 @dataclass(slots=True)

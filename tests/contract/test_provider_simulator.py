@@ -61,7 +61,7 @@ async def test_every_job_is_read_whole_at_every_age(packaged: str, sim: NsClock)
             detail = await client.get_job(listed.job_id)
             metrics = await client.get_metrics(listed.job_id)
             statuses.add(detail.snapshot.status)
-            assert (detail.bad, detail.drift, metrics.bad) == (0, (), 0)
+            assert (detail.bad, detail.drift, metrics.torn) == (0, (), None)
             assert detail.snapshot.method in KNOWN_METHODS
             assert detail.snapshot.status is listed.status
             assert [event.at for event in detail.events] == sorted(event.at for event in detail.events)

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,10 +24,10 @@ from tests.timeline import (
 )
 from tests.toys import High
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy
-from watcher.domain.observations import Status
+from watcher.domain.observations import Status, TrainRow
 from watcher.service.errors import FailureReason
 from watcher.service.explain import explain_view
-from watcher.service.records import AlertQuery, Metrics, ProposalState
+from watcher.service.records import AlertQuery, ProposalState
 
 
 @pytest.fixture
@@ -132,13 +130,7 @@ async def test_answers_with_rows_that_cannot_be_made_out_are_no_ground_for_a_can
     """What is missing may be what speaks for the job: the alert is told, and the cancel waits for whole answers."""
     play.job()
     play.at("10m", loss=9)
-    real = play.provider.get_metrics
-
-    async def with_holes(job_id: str, **asked: Any) -> Metrics:
-        found = await real(job_id, **asked)
-        return replace(found, bad=3) if 570 <= play.now < 900 else found
-
-    play.provider.get_metrics = with_holes  # type: ignore[method-assign]
+    play.provider.spoils = lambda row: 570 <= play.now < 900 and isinstance(row, TrainRow) and row.step % 3 == 0
     play.expect(between("10m", "10m30s"), firing("high"))
     play.expect(between("15m30s", "17m"), CANCELLED)
     play.do("14m", lambda: _shows(play, "no fresh data"))

@@ -1,6 +1,5 @@
 """Promises of the spine, tried on whatever Hypothesis thinks of."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.memory import Memory
 from tests.stored import NOW, an_effect
 from tests.toys import Crashing, High, Trace
 from watcher.domain.alerts import Subject, TransitionReason
@@ -159,52 +159,6 @@ def test_many_at_once_are_told_as_if_they_came_one_by_one(portions: list[list[An
 
 
 # --- replaying a history ---
-
-
-class Memory:
-    """What a store keeps of one job: enough to load its book again."""
-
-    def __init__(self) -> None:
-        self.observations: list[tuple[int, Any]] = []
-        self.dead: list[tuple[int, int]] = []
-        self.states: list[Any] = []
-        self.alerts: dict[str, Any] = {}
-        self.told: list[Any] = []
-        self.record: Any = None
-
-    def save_states(self, _subject: Subject, states: Sequence[Any]) -> None:
-        self.states = [(s.rule, s.fingerprint, json.loads(json.dumps(s.state))) for s in states]
-
-    def save_job(self, record: Any) -> None:
-        self.record = replace(record)
-
-    def append(self, _key: JobKey, first: int, observations: Sequence[Any]) -> None:
-        self.observations += enumerate(observations, first)
-
-    def supersede(self, _key: JobKey, from_step: int, *, before_seq: int) -> None:
-        self.observations = [
-            (seq, o)
-            for seq, o in self.observations
-            if seq >= before_seq or not isinstance(o, TrainRow) or o.step < from_step
-        ]
-
-    def save_alert(self, alert: Any) -> None:
-        self.alerts[alert.id] = alert
-
-    def add_transition(self, transition: Any, _facts: Any = None) -> int:
-        self.told.append((transition.reason.value, transition.alert.rule, transition.alert.kind, transition.alert.step))
-        return len(self.told)
-
-    def enqueue(self, _effects: Any, _now: datetime) -> int:
-        return 0
-
-    def latest(self) -> list[Any]:
-        newest: dict[tuple[str, str], Any] = {}
-        for alert in self.alerts.values():
-            known = newest.get((alert.rule, alert.kind))
-            if known is None or known.episode < alert.episode:
-                newest[alert.rule, alert.kind] = alert
-        return list(newest.values())
 
 
 RULES = (Divergence(), NanLoss(), High(limit=6.0))

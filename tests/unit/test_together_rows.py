@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
+from watcher.domain.holes import Torn
 from watcher.domain.observations import EvalRow, Row, TrainRow
 from watcher.providers.together import mapping
 from watcher.service.known import unseen
@@ -49,7 +50,7 @@ def test_the_documented_sample_has_three_train_rows_and_an_eval_row() -> None:
         TrainRow(3, 1779196313564587000, 1.98, 0.87, 8e-06),
         EvalRow(3, 1779196314564587000, 2.05),
     )
-    assert (found.drift, found.bad) == ((), 0)
+    assert (found.drift, found.torn) == ((), None)
 
 
 def test_the_early_stopped_run_has_its_evals_at_every_twelfth_step() -> None:
@@ -89,12 +90,20 @@ def test_numbers_as_floats_are_the_same_row() -> None:
 def test_a_row_without_a_usable_step_is_counted(step: object) -> None:
     found = mapping.metrics([{"train/global_step": step, "train/loss": 1.0}, {"train/global_step": 2}], ID, AT)
 
-    assert ([row.step for row in found.rows], found.bad) == ([2], 1)
+    assert ([row.step for row in found.rows], found.torn) == ([2], Torn(1))
+
+
+@pytest.mark.parametrize("kind", ["train", "eval"])
+@pytest.mark.parametrize(("loss", "told"), [("low", 1), ([], 1), ({"a": 1}, 1), (None, 0), ("NaN", 0)], ids=repr)
+def test_a_loss_that_cannot_be_read_is_not_a_loss_that_is_missing(kind: str, loss: object, told: int) -> None:
+    found = mapping.metrics([{"train/global_step": 2, f"{kind}/loss": loss}], ID, AT)
+
+    assert (len(found.rows), found.torn is not None) == (1 - told, bool(told))
 
 
 @pytest.mark.parametrize("item", [None, 3, "row", [], {}], ids=repr)
 def test_what_is_no_row_is_counted(item: object) -> None:
-    assert mapping.metrics([item], ID, AT).bad == 1
+    assert mapping.metrics([item], ID, AT).torn == Torn(1, trailing=1)
 
 
 def test_a_row_without_a_time_has_the_same_key_at_every_look() -> None:
@@ -177,7 +186,7 @@ def test_identities(value: dict[str, object], project: str | None, organization:
 def test_every_row_is_read_or_counted(items: list[object]) -> None:
     found = mapping.metrics(items, ID, AT)
 
-    assert len(found.rows) + found.bad == len(items)
+    assert len(found.rows) + (found.torn.count if found.torn else 0) == len(items)
 
 
 ODD: list[object] = [None, True, -3, 0, 1, 2, 2.0, "2", 10**9, 1e18, math.nan, math.inf, [], {}, 2**64]
@@ -194,7 +203,7 @@ def test_nothing_but_known_train_rows_is_left_out(more: dict[str, object]) -> No
         whole, found = mapping.metrics(items, ID, AT), mapping.metrics(items, ID, AT, KNOWN)
 
         assert unseen(found.rows, set(KNOWN)) == unseen(whole.rows, set(KNOWN)), odd
-        assert (found.drift, found.bad) == (whole.drift, whole.bad), odd
+        assert (found.drift, found.torn) == (whole.drift, whole.torn), odd
 
 
 def test_a_known_row_is_left_out() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
+from watcher.domain.holes import Holes
 from watcher.domain.observations import EvalRow, Row, Snapshot, Status, TrainRow
 
 OVERLAP_STEPS = 50
@@ -37,6 +38,7 @@ class Pace:
     wide_at: datetime | None = None
     tail: str = ""
     """The status in which metrics were last read, once training was over: one read in each is enough."""
+    holes: Holes = field(default_factory=Holes)
 
     def take(self, rows: Sequence[Row], now: datetime) -> None:
         """New rows were observed."""
@@ -91,7 +93,8 @@ def from_step(pace: Pace, job: Snapshot, now: datetime) -> int:
     if job.n_evals and (_eval_is_due(pace, job) or pace.wide_at is None or now - pace.wide_at >= DETAIL_EVERY):
         start = min(start, 0 if pace.eval_step is None else pace.eval_step + 1)
         pace.wide_at = now
-    return max(0, start - OVERLAP_STEPS)
+    start = max(0, start - OVERLAP_STEPS)
+    return start if pace.holes.ask_from is None else min(start, pace.holes.ask_from)
 
 
 def _eval_is_due(pace: Pace, job: Snapshot) -> bool:

@@ -28,6 +28,7 @@ from watcher.domain.verdicts import Breach, Finding, Unknown, Verdict
 
 ENDED = TransitionReason.ENDED
 _ROWS = (TrainRow, EvalRow)
+IN_PART = "some rows could not be made out"
 
 AlertKey = tuple[str, str]
 """(rule, kind)."""
@@ -65,10 +66,14 @@ class Fold:
     """Seconds that never go back, for whoever wants to know what each rule costs."""
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds by rule, by `tick`, since somebody took them out."""
+    in_part: bool = False
+    """Whether rows that were there could not be made out: what rules do not find in the others ends no alert."""
     _held: dict[AlertKey, int] = field(default_factory=dict)
     _pending: dict[AlertKey, Waiting] = field(default_factory=dict)
     _leaving: dict[AlertKey, datetime] = field(default_factory=dict)
     """Since when the finding of a firing alert is gone."""
+    _doubted: set[AlertKey] = field(default_factory=set)
+    """Alerts whose finding is not seen in a part of the rows: whether it is gone can't be told."""
     _seeing: dict[frozenset[type], list[Cell]] = field(default_factory=dict)
 
     @classmethod
@@ -121,10 +126,10 @@ class Fold:
 
     def judge_timed(self, now: datetime) -> list[Transition]:
         """The verdicts that time alone can change, at the end of a sweep; alerts that wait have seen one sweep more."""
-        for waiting in self._pending.values():
-            waiting.sweeps += 1
+        for key, waiting in self._pending.items():
+            waiting.sweeps += key not in self._doubted
         begun = set(self._pending)
-        unsettled = {rule for rule, _ in (*self._pending, *self._leaving)}
+        unsettled = {rule for rule, _ in (*self._pending, *self._leaving, *self._doubted)}
         told = self._judge_cells([c for c in self.cells if c.rule.timed or c.rule.name in unsettled], now)
         for key in self._pending.keys() - begun:  # found by a rule that is judged only now: this is its first sweep
             self._pending[key].sweeps += 1
@@ -175,12 +180,14 @@ class Fold:
 
     def unknown(self, rule: str) -> bool:
         """Whether the rule can't tell at the moment."""
-        return any(cell.rule.name == rule and isinstance(cell.verdict, Unknown) for cell in self.cells)
+        unknown = any(cell.rule.name == rule and isinstance(cell.verdict, Unknown) for cell in self.cells)
+        return unknown or rule in {name for name, _ in self._doubted}
 
     def doubt(self, rule: str) -> str:
         """Why the rule can't tell; empty when it can, or has only not judged yet since the start."""
         verdicts = [c.verdict for c in self.cells if c.rule.name == rule and c.verdict is not NOT_JUDGED]
-        return next((verdict.reason for verdict in verdicts if isinstance(verdict, Unknown)), "")
+        why = [verdict.reason for verdict in verdicts if isinstance(verdict, Unknown)]
+        return next(iter(why), IN_PART if rule in {name for name, _ in self._doubted} else "")
 
     def firing(self) -> list[Alert]:
         """Alerts that are firing, oldest first."""
@@ -271,7 +278,7 @@ class Fold:
     @property
     def _waiting(self) -> bool:
         """Whether an alert's life depends on a verdict that stays what it is."""
-        return bool(self._held or self._pending or self._leaving)
+        return bool(self._held or self._pending or self._leaving or self._doubted)
 
     def _judge_cells(self, cells: Iterable[Cell], now: datetime) -> list[Transition]:
         told: list[Transition] = []
@@ -312,6 +319,7 @@ class Fold:
         for kind, finding in findings.items():
             self._held.pop((rule, kind), None)
             self._leaving.pop((rule, kind), None)
+            self._doubted.discard((rule, kind))
             if not self._is_firing((rule, kind)):
                 told += self._begin(rule, finding, now, rows)
         gone = [k for k, a in self.alerts.items() if k[0] == rule and k[1] not in findings and a.ends_at is None]
@@ -322,6 +330,8 @@ class Fold:
     def _begin(self, rule: str, finding: Finding, now: datetime, rows: int) -> list[Transition]:
         """Fire, fire again, or wait until the finding has held for long enough."""
         key, life = (rule, finding.kind), self.lives.get(rule, AT_ONCE)
+        if self.in_part and self._is_of_rows(rule):
+            finding = replace(finding, evidence=(*finding.evidence, ("judged on a part", IN_PART)))
         known, waiting = self.alerts.get(key), self._pending.get(key)
         if waiting is None and known is not None and known.ends_at is not None and now - known.ends_at < life.grace:
             alert = continued(known, finding)
@@ -341,7 +351,14 @@ class Fold:
         return [self._set(key, alert, TransitionReason.FIRST, now)]
 
     def _leave(self, key: AlertKey, now: datetime) -> list[Transition]:
-        """The finding is gone: a pending alert was none, a firing one ends when it was gone for long enough."""
+        """The finding is gone: a pending alert was none, a firing one ends when it was gone for long enough.
+
+        Where a part of the rows is not known, that is not known either.
+        """
+        if self.in_part and self._is_of_rows(key[0]):
+            self._doubted.add(key)
+            return []
+        self._doubted.discard(key)
         if self._pending.pop(key, None) is not None:
             return [self._end(key, now, ENDED, "it did not last")]
         if key in self._held and (self.last_step is None or self.last_step <= self._held[key]):
@@ -358,6 +375,7 @@ class Fold:
     def _end(self, key: AlertKey, now: datetime, reason: TransitionReason, note: str) -> Transition:
         for waits in (self._held, self._pending, self._leaving, self.confirmations):
             waits.pop(key, None)
+        self._doubted.discard(key)
         alert = resolve(self.alerts[key], now)
         self.alerts[key] = alert
         return Transition(alert=alert, reason=reason, at=now, note=note)

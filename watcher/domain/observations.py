@@ -161,6 +161,13 @@ class Gone:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Rows of a job came after all others that could not be made out: a sign of life, and nothing else is known."""
+
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
     """How one pass over one account went: `reason` is None when the account could be seen."""
@@ -195,7 +202,7 @@ class Fault:
 
 
 Row = TrainRow | EvalRow
-Observation = Snapshot | TrainRow | EvalRow | Event | Gone | SweepOutcome | Drift | Fault
+Observation = Snapshot | TrainRow | EvalRow | Event | Gone | Unreadable | SweepOutcome | Drift | Fault
 
 
 def undisguised(row: TrainRow) -> float | None:

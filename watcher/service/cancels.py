@@ -203,7 +203,7 @@ class CancelDesk:
             finding=book.fold.finding(key),
             unknown=book.fold.unknown(alert.rule),
             confirmations=book.fold.confirmations.get(key, 0),
-            fresh=fresh and not visit.blind and not visit.holes,
+            fresh=fresh and not visit.blind and not visit.in_part,
             snapshot=book.snapshot,
             step=book.state.pace.train_step,
             vetoed=book.record.keep,

@@ -53,6 +53,7 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     book.fresh_contact = not book.state.contacted
     told = fold.adopt(stored.alerts, now)
     fold.hold(book.state.held)
+    fold.in_part = book.state.pace.holes.open
     book.stale = fold.load(stored.states)
     fold.observe_silently(stored.tail)
     steps = (book.state.pace.train_step, book.state.pace.eval_step)

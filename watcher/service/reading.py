@@ -2,12 +2,13 @@
 
 import structlog
 
-from watcher.domain.cadence import from_step, look_back, wants_detail, wants_metrics
+from watcher.domain.cadence import OVERLAP_STEPS, from_step, look_back, wants_detail, wants_metrics
 from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.known import unseen
 from watcher.service.ports import Provider, Store
+from watcher.service.records import Metrics
 from watcher.service.visit import Visit
 
 log = structlog.get_logger(__name__)
@@ -96,6 +97,7 @@ class JobReader:
         history = await self._history(book) if visit.wants_history(rows) else []
         visit.take_rows(rows, history)
         visit.metrics_read = True
+        book.fold.in_part = pace.holes.open
         book.forget_old_keys(start)
         pace.tail = job.raw_status
 
@@ -111,10 +113,21 @@ class JobReader:
             known=known,
         )
         drift += answer.drift
-        if answer.bad:
-            visit.holes += answer.bad
-            log.warning("metrics.rows_unreadable", account=book.key.account, job=book.key.job_id, count=answer.bad)
+        self._note_holes(visit, answer, start)
         return unseen(answer.rows, known)
+
+    def _note_holes(self, visit: Visit, answer: Metrics, start: int) -> None:
+        """Whether a part of the rows could not be made out; known before the others are judged."""
+        book, holes = visit.book, visit.book.state.pace.holes
+        if answer.torn is None:
+            holes.take_whole()
+        else:
+            account, job, count = book.key.account, book.key.job_id, answer.torn.count
+            log.warning("metrics.rows_unreadable", account=account, job=job, count=count)
+            newest = max([row.step for row in answer.rows], default=0)
+            if holes.take_torn(answer.torn, start, max(newest, book.state.pace.train_step or 0), OVERLAP_STEPS):
+                visit.take_unreadable()
+        book.fold.in_part |= holes.open
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:

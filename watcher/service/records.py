@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from watcher.domain.alerts import Transition
+from watcher.domain.holes import Torn
 from watcher.domain.observations import Drift, Event, Row, Snapshot
 
 
@@ -40,11 +41,14 @@ class JobDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Rows in the order of the answer (usually by time). `bad` counts rows without a usable step."""
+    """Rows in the order of the answer (usually by time).
+
+    `torn` tells of rows that could not be made out.
+    """
 
     rows: tuple[Row, ...]
     drift: tuple[Drift, ...] = ()
-    bad: int = 0
+    torn: Torn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

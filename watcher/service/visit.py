@@ -11,7 +11,7 @@ from watcher.domain.cadence import followed_out
 from watcher.domain.facts import JobFacts
 from watcher.domain.feed import Arrival, step_order
 from watcher.domain.health import job_health
-from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow
+from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow, Unreadable
 from watcher.domain.verdicts import Unknown
 from watcher.service.book import JobBook, packed, rows_of
 from watcher.service.errors import ProviderError
@@ -31,8 +31,6 @@ class Visit:
     link: str = ""
     fresh: bool = False
     """Whether this visit brought rows that go on from those that were known; a row that was held up is no news."""
-    holes: int = 0
-    """Rows of what was read that could not be made out: a finding on the others is no ground for a cancel."""
     metrics_read: bool = False
     blind: str = ""
     """Why the job could not be seen whole, or `clock` when the clock just stepped; empty when it could."""
@@ -95,6 +93,10 @@ class Visit:
         if self.book.note_event(event):
             self._observe([event])
 
+    def take_unreadable(self) -> None:
+        """Rows came that could not be made out."""
+        self._observe([Unreadable(self.now)])
+
     def wants_history(self, rows: Sequence[Row]) -> bool:
         """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""
         if self.book.stale:
@@ -107,11 +109,19 @@ class Visit:
         return False
 
     def take_rows(self, rows: Sequence[Row], history: Sequence[Observation]) -> None:
-        """New rows, one by one. `history` is what the store has of the job, given when `wants_history` asked."""
+        """New rows, one by one. `history` is what the store has of the job, given when `wants_history` asked.
+
+        Rows that were held up are folded first: what comes with them is judged with them in their places.
+        """
         feed, new, late = self.book.state.feed, list[Row](), list[Row]()
         for row in rows:
             self.book.known.add(row)
-            match feed.classify(row):
+            arrival = feed.classify(row)
+            if late and arrival in (Arrival.NEW, Arrival.ATTEMPT) and not (new or self.fresh):
+                # only once: rows without times may stand anywhere, and each time all rows are folded again
+                self._take_late(late, history)
+                late = []
+            match arrival:
                 case Arrival.NEW:
                     feed.take(row)
                     new.append(row)
@@ -228,13 +238,18 @@ class Visit:
         ).value
         self._close_if_done()
 
+    @property
+    def in_part(self) -> bool:
+        """Whether rows that were there could not be made out: a finding on the others is no ground for a cancel."""
+        return self.book.state.pace.holes.open
+
     def _confirm(self, sweep: bool) -> None:  # noqa: FBT001
         if not sweep:
-            self.book.looked_fresh |= self.fresh and not self.holes
+            self.book.looked_fresh |= self.fresh and not self.in_part
             return
         self.fresh |= self.book.looked_fresh
         self.book.looked_fresh, self.book.seen_at = False, self.now
-        if self.fresh and not self.holes:
+        if self.fresh and not self.in_part:
             self.book.fold.confirm()
 
     def _close_if_done(self) -> None:

@@ -18,6 +18,7 @@ from watcher.domain.observations import (
     Snapshot,
     SweepOutcome,
     TrainRow,
+    Unreadable,
 )
 from watcher.service.errors import StoreError
 from watcher.store.values import pack, unpack
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[Observation]] = {
     "snapshot": Snapshot,
     "event": Event,
     "gone": Gone,
+    "unreadable": Unreadable,
     "sweep": SweepOutcome,
     "drift": Drift,
     "fault": Fault,

@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.rules.lifecycle import at, event, found, job, judged, ns
-from watcher.domain.observations import EvalRow, Observation, TrainRow
+from watcher.domain.observations import EvalRow, Observation, TrainRow, Unreadable
 from watcher.domain.rules.stall import Stall
-from watcher.domain.verdicts import CLEAR, Severity
+from watcher.domain.verdicts import CLEAR, Severity, Unknown
 
 
 def rows(count: int, minutes: float = 1, start: float = 0) -> list[Observation]:
@@ -38,6 +38,8 @@ RUNNING = job("running")
         pytest.param([RUNNING, *rows(10), TrainRow(11, ns(30), 1.0)], 40, False, id="recovers with a fresh row"),
         pytest.param([RUNNING, *rows(10, 1, 500)], 400, False, id="rows from the future: the clocks differ"),
         pytest.param([RUNNING, *[TrainRow(i, 0, 1.0) for i in range(9)]], 999, False, id="rows without a time"),
+        pytest.param([RUNNING, *rows(10), Unreadable(at(20))], 35, False, id="rows came, whatever they were"),
+        pytest.param([RUNNING, *rows(10), Unreadable(at(20))], 36, True, id="and then no more"),
         pytest.param([*rows(10), RUNNING], 26, True, id="the snapshot comes after the rows"),
         pytest.param([RUNNING, *rows(10), *rows(10)], 26, True, id="repeated rows are no life"),
         pytest.param([RUNNING, *rows(10), job("completed", 11)], 999, False, id="over"),
@@ -101,3 +103,9 @@ def test_settings_move_the_limits() -> None:
     assert judged(rule, [RUNNING, *rows(10)], 12) is CLEAR
     assert list(found(rule, [RUNNING, *rows(10)], 13)) == ["training"]
     assert list(found(rule, [job("uploading")], 2)) == ["uploading"]
+
+
+def test_rows_that_cannot_be_made_out_neither_raise_nor_end_the_alarm() -> None:
+    history = [RUNNING, *rows(10), Unreadable(at(30))]
+
+    assert judged(Stall(), history, 40) == Unknown("rows came that could not be made out")

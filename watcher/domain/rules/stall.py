@@ -6,22 +6,24 @@ from statistics import median
 from typing import ClassVar
 
 from watcher.domain.event_log import highest
-from watcher.domain.observations import EvalRow, Event, Gone, Observation, Snapshot, Status, TrainRow
+from watcher.domain.observations import EvalRow, Event, Gone, Observation, Snapshot, Status, TrainRow, Unreadable
 from watcher.domain.phrasing import clock, pairs, quote, span, steps
 from watcher.domain.rule import SubjectKind
-from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Verdict
+from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
 
 _GAPS = 30
 _FADING = 0.999
 _SECOND = 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CAME = Unknown("rows came that could not be made out")
 _OUTPUT = (Status.COMPRESSING, Status.UPLOADING)
 
 
 @dataclass(slots=True)
 class StallState:
-    """The job's own pace and its last sign of life; `last_ns` and `newest_ns` are Unix nanoseconds, 0 for none.
+    """The job's own pace and its last sign of life; `last_ns`, `newest_ns` and `came_ns` are Unix ns, 0 for none.
 
+    `came_ns` is when rows were last seen that could not be made out.
     `gaps` are the seconds between the last 31 training rows. `pause` is the longest gap there was, in seconds; it fades
     by 0.1 % a row, so that a halt of hours in the past is forgotten while the pauses for evaluations and checkpoints,
     which come back every few hundred rows, are not.
@@ -38,6 +40,7 @@ class StallState:
     planned: int | None = None
     gaps: list[float] = field(default_factory=list)
     pause: float = 0.0
+    came_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ class Stall:
     The limit is the largest of `minimum`, `factor` times the median gap between training rows, and twice the longest
     pause (of which at most `longest_pause` counts); before there are two rows it is twice `minimum`, for a first step
     takes longest. `upload_limit` is for a job that compresses or uploads its output without any entry in the log.
+
+    Rows that can't be made out are no news of the job's, but while such came within the limit it can't be told
+    whether it stands still.
 
     Rows carry the service's clock: a newest sign of life that lies in the future means that the clocks differ, and
     nothing is said then.
@@ -61,7 +67,7 @@ class Stall:
 
     version: ClassVar[int] = 1
     subject: ClassVar[SubjectKind] = SubjectKind.JOB
-    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow, Event, Gone)
+    sees: ClassVar[tuple[type, ...]] = (Snapshot, TrainRow, EvalRow, Event, Gone, Unreadable)
     timed: ClassVar[bool] = True
 
     def start(self) -> StallState:
@@ -78,6 +84,8 @@ class Stall:
                 state.newest_ns = max(state.newest_ns, _nanoseconds(observation.at))
             case Snapshot():
                 _take_snapshot(state, observation)
+            case Unreadable():
+                state.came_ns = _nanoseconds(observation.at)
             case Gone():
                 state.status, state.training = None, False  # a deleted job does not stand still
             case _:
@@ -92,6 +100,8 @@ class Stall:
         # The cheap half first: this is asked after every row, and a fresh one settles it.
         if silence <= self.minimum or silence <= self._limit(state):
             return CLEAR
+        if timedelta(seconds=(_nanoseconds(now) - state.came_ns) / _SECOND) <= self._limit(state):
+            return _CAME
         return Breach((_training(state, silence, self._limit(state)),))
 
     def _limit(self, state: StallState) -> timedelta:

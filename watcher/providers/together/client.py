@@ -3,6 +3,7 @@
 from collections.abc import Container, Sequence
 from urllib.parse import quote
 
+from watcher.domain.holes import Torn
 from watcher.domain.observations import Drift, Row, Snapshot
 from watcher.providers.together import failures, mapping, wire
 from watcher.providers.together.connection import http_client
@@ -173,13 +174,13 @@ class _Gathered:
         self.known = known
         self._rows: list[Row] = []
         self._drift: dict[str, Drift] = {}
-        self._bad = 0
+        self._torn: Torn | None = None
 
     def add(self, part: Metrics) -> None:
+        self._torn = part.torn if self._torn is None else self._torn.then(part.torn)
         self._rows.extend(part.rows)
-        self._bad += part.bad
         for drift in part.drift:
             self._drift.setdefault(drift.word, drift)
 
     def metrics(self) -> Metrics:
-        return Metrics(rows=tuple(self._rows), drift=tuple(self._drift.values()), bad=self._bad)
+        return Metrics(rows=tuple(self._rows), drift=tuple(self._drift.values()), torn=self._torn)

@@ -1,9 +1,10 @@
 """From JSON bodies to observations. What one entry lacks never costs another entry: bad ones are counted and named."""
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from watcher.domain import holes
 from watcher.domain.observations import Drift, EvalRow, Event, Row, Snapshot, Status, TrainRow
 from watcher.providers.together import wire
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
@@ -233,14 +234,14 @@ def _event(fields: Mapping[str, object], before: datetime) -> Event:
 
 
 def metrics(
-    items: Iterable[object], job_id: str, at: datetime, known: Container[tuple[int, int]] = frozenset()
+    items: Sequence[object], job_id: str, at: datetime, known: Container[tuple[int, int]] = frozenset()
 ) -> Metrics:
     """Rows in the order of the answer. Keys beyond the published ones are named once each: they vary by method.
 
     Train rows whose (step, time) is `known` are left out.
     """
     rows: list[Row] = []
-    drifts, bad = Drifts(at), 0
+    drifts, whole = Drifts(at), True
     for item in _unknown(items, known):
         fields = wire.record(item)
         if not fields.keys() <= METRIC_KEYS:
@@ -248,10 +249,11 @@ def metrics(
                 drifts.add("metric", key, job_id)
         row = metric_row(fields)
         if row is None:
-            bad += 1
+            whole = False
         else:
             rows.append(row)
-    return Metrics(rows=tuple(rows), drift=drifts.all(), bad=bad)
+    torn = None if whole else holes.torn(metric_row(wire.record(item)) for item in items)
+    return Metrics(rows=tuple(rows), drift=drifts.all(), torn=torn)
 
 
 def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iterator[object]:
@@ -273,16 +275,23 @@ def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iter
 
 
 def metric_row(fields: Mapping[str, object]) -> Row | None:
-    """A train or an eval row; None without a step."""
-    step = wire.count(fields.get("train/global_step"))
+    """A train or an eval row; None without a step, or where the loss is there and no number.
+
+    A loss that is left out or null says that there is none, which rules judge; one that can't be read says nothing.
+    """
+    number, get = wire.number, fields.get
+    step = wire.count(get("train/global_step"))
     if step is None:
         return None
-    at_ns = wire.nanoseconds(fields.get("timestamp"))
-    if _is_eval(fields):
-        return EvalRow(step, at_ns, wire.number(fields.get("eval/loss")))
-    loss, grad_norm, lr = _MEASURED
-    number, get = wire.number, fields.get
-    return TrainRow(step, at_ns, number(get(loss)), number(get(grad_norm)), number(get(lr)))
+    at_ns = wire.nanoseconds(get("timestamp"))
+    evaluates = _is_eval(fields)
+    written = get("eval/loss" if evaluates else "train/loss")
+    loss = number(written)
+    if loss is None and written is not None:
+        return None
+    if evaluates:
+        return EvalRow(step, at_ns, loss)
+    return TrainRow(step, at_ns, loss, number(get("train/grad_norm")), number(get("train/learning_rate")))
 
 
 def _is_eval(fields: Mapping[str, object]) -> bool:
