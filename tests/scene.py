@@ -1,7 +1,6 @@
 """A page as people have it: jobs with curves, alerts and money in a real store, behind a server in a thread."""
 
 import asyncio
-import io
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from tests.leaks import CANARY, Heard
 from tests.stored import a_proposal, a_snapshot, an_alert
 from tests.website import FakeHealth, a_training_job
 from watcher import bootstrap
@@ -28,7 +28,7 @@ from watcher.web.server import WebServer
 from watcher.web.telemetry import PrometheusTelemetry
 
 T = TypeVar("T")
-TOKEN = "planted-web-token-5f0c2d71"
+TOKEN = f"{CANARY}-web-token"
 STEPS, SEEN = 160, 96
 SICK = JobKey("main", "ft-sick")
 """The job that diverges: its rows, events, checkpoints, alert and proposal are there."""
@@ -39,8 +39,8 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.clock, self.health = SystemClock(), FakeHealth()
-        settings = load_settings(None, {"TOGETHER_API_KEY": "sk-test", "WATCHER_WEB__TOKEN": TOKEN})
-        self.app = bootstrap.build(settings, folder, clock=self.clock, console=io.StringIO())
+        settings = load_settings(None, {"TOGETHER_API_KEY": CANARY, "WATCHER_WEB__TOKEN": TOKEN})
+        self.app = bootstrap.build(settings, folder, clock=self.clock, console=Heard())
         self.changes = Changes(self.clock)
         self.app.store.committed = self.changes.committed
         self.now = self.clock.now()

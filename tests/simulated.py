@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import io
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.leaks import CANARY
+from tests.leaks import CANARY, Heard
 from watcher.simulator.main import QuietServer, build_app, listen
 from watcher.simulator.projects import Revocation
 from watcher.simulator.script import Timing
@@ -51,7 +50,7 @@ class Simulated:
         **timing: float,
     ) -> None:
         self.clock = NsClock()
-        self.log = io.StringIO()
+        self.log = Heard()
         self.app = build_app(
             curves=curves,
             timing=Timing(**timing),

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import httpx
 
 from tests.fakes import FakeClock, FakeReceivers
-from tests.leaks import SEARCH
 from tests.stored import JOB, NOW, a_job
 from watcher.domain.alerts import Alert
 from watcher.domain.observations import TrainRow
@@ -72,7 +71,6 @@ class Site:
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app),
             base_url="http://localhost",
-            event_hooks={"response": [searched]},
         )
 
     async def save(self, *records: JobRecord) -> None:
@@ -96,13 +94,6 @@ class Site:
         answer = await self.client.get(path)
         assert answer.status_code == 200, answer.text
         return answer.json()
-
-
-async def searched(answer: httpx.Response) -> None:
-    """A hook of clients: no answer holds a planted secret."""
-    if "event-stream" not in answer.headers.get("content-type", ""):  # has no end
-        await answer.aread()
-        SEARCH.text(f"the answer to {answer.url.path}", f"{answer.headers}{answer.text}")
 
 
 @asynccontextmanager

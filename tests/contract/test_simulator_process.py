@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.leaks import heard
 from tests.simulated import KEY
 
 _PROGRAM = """
@@ -35,6 +36,7 @@ def test_it_announces_itself_serves_logs_and_ends_with_0(tmp_path: Path, number:
         process.send_signal(number)  # the connection is still open: that must not hold it up
         code = process.wait(timeout=10)
         rest = process.stdout.read()
+    heard("what the simulator printed", line + rest)
 
     assert url.startswith("http://127.0.0.1:")
     assert url.endswith("/v1")

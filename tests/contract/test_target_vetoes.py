@@ -1,11 +1,11 @@
 """How a veto link reaches people: a button where the service has one, a link elsewhere, before the last line."""
 
 from dataclasses import replace
-from io import StringIO
 from urllib.parse import quote
 
 import pytest
 
+from tests.leaks import Heard
 from tests.receivers import http_receiver, mail_receiver
 from tests.samples import DIVERGENCE
 from watcher.notify.formats import html, markdown, text
@@ -17,7 +17,7 @@ ANNOUNCED = replace(DIVERGENCE, proposal_id="p-1", proposal_round=1, veto=LINK)
 
 async def test_ntfy_shows_a_button_that_posts_and_the_next_message_has_none() -> None:
     with http_receiver() as http:
-        (target,) = build_receivers({"a": [f"ntfy://{http.place}/topic"]}, key=b"k", console=StringIO()).targets("a")
+        (target,) = build_receivers({"a": [f"ntfy://{http.place}/topic"]}, key=b"k", console=Heard()).targets("a")
         await target.deliver(ANNOUNCED)
         await target.deliver(DIVERGENCE)
 
@@ -30,7 +30,7 @@ async def test_buttons_that_the_address_asks_for_stay() -> None:
     own = "view, Open, https://example.com/board"
     with http_receiver() as http:
         url = f"ntfy://{http.place}/topic?actions={quote(own, safe='')}"
-        (target,) = build_receivers({"a": [url]}, key=b"k", console=StringIO()).targets("a")
+        (target,) = build_receivers({"a": [url]}, key=b"k", console=Heard()).targets("a")
         await target.deliver(ANNOUNCED)
         await target.deliver(DIVERGENCE)
 
@@ -47,7 +47,7 @@ def _actions(request: object) -> str | None:
 
 async def test_a_receiver_without_buttons_gets_the_link_in_its_text() -> None:
     with http_receiver() as http:
-        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=StringIO()).targets("a")
+        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=Heard()).targets("a")
         await target.deliver(ANNOUNCED)
 
     lines = http.requests[0].json["message"].splitlines()
@@ -58,7 +58,7 @@ async def test_a_receiver_without_buttons_gets_the_link_in_its_text() -> None:
 async def test_mail_has_it_in_both_its_parts() -> None:
     with mail_receiver() as mail:
         url = f"mailto://{mail.place}/?from=w@example.com&to=t@example.com"
-        (target,) = build_receivers({"a": [url]}, key=b"k", console=StringIO()).targets("a")
+        (target,) = build_receivers({"a": [url]}, key=b"k", console=Heard()).targets("a")
         await target.deliver(ANNOUNCED)
 
     plain, rich = mail.mails[0].get_body(("plain",)), mail.mails[0].get_body(("html",))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.leaks import CANARY, Heard
 from tests.receivers import PATIENCE, HttpReceiver, MailReceiver, Reply, free_port, http_receiver, mail_receiver
 from tests.samples import CANCELLED, COMPLETED, DIVERGENCE, HOSTILE, RESOLVED
 from watcher.notify.plugins import load, trust_configured_authorities
@@ -52,7 +53,7 @@ def services(http: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> HttpReceive
 
 
 def target_for(url: str) -> LaneTarget:
-    (target,) = build_receivers({"team": [url]}, key=b"key", console=io.StringIO()).targets("team")
+    (target,) = build_receivers({"team": [url]}, key=b"key", console=Heard()).targets("team")
     return target
 
 
@@ -325,7 +326,7 @@ async def test_a_cancelled_delivery_still_ends_before_the_next_begins(http: Http
 
 
 async def test_a_closed_target_sends_nothing(http: HttpReceiver) -> None:
-    receivers = build_receivers({"team": [f"json://{http.place}/"]}, key=b"key", console=io.StringIO())
+    receivers = build_receivers({"team": [f"json://{http.place}/"]}, key=b"key", console=Heard())
     receivers.close()
     error = await failure_of(receivers.targets("team")[0])
 
@@ -334,7 +335,7 @@ async def test_a_closed_target_sends_nothing(http: HttpReceiver) -> None:
 
 async def test_receivers_that_name_one_address_share_its_lane(http: HttpReceiver) -> None:
     url = f"json://{http.place}/"
-    receivers = build_receivers({"a": [url, f" {url} "], "b": [url]}, key=b"key", console=io.StringIO())
+    receivers = build_receivers({"a": [url, f" {url} "], "b": [url]}, key=b"key", console=Heard())
     (of_a,), (of_b,) = receivers.targets("a"), receivers.targets("b")
 
     assert of_a.id == of_b.id
@@ -345,14 +346,14 @@ async def test_receivers_that_name_one_address_share_its_lane(http: HttpReceiver
 
 
 def test_the_receivers_are_what_the_services_ask_for() -> None:
-    receivers: Receivers = build_receivers({"team": ["console://"]}, key=b"key", console=io.StringIO())
+    receivers: Receivers = build_receivers({"team": ["console://"]}, key=b"key", console=Heard())
 
     assert receivers.names() == ("team",)
 
 
 async def test_target_ids_say_nothing_and_depend_on_the_key(http: HttpReceiver) -> None:
     config = {"team": [f"json://{http.place}/"]}
-    ids = [build_receivers(config, key=key, console=io.StringIO()).targets("team")[0].id for key in (b"a", b"a", b"b")]
+    ids = [build_receivers(config, key=key, console=Heard()).targets("team")[0].id for key in (b"a", b"a", b"b")]
 
     assert ids[0] == ids[1] != ids[2]
     assert all(len(target_id) == 16 and int(target_id, 16) for target_id in ids)
@@ -381,7 +382,7 @@ def test_certificate_authorities_of_the_environment_are_used(
     "reply",
     [
         pytest.param(Reply(status=404), id="refused"),
-        pytest.param(Reply(status=500, body=b"PLANTED answer"), id="failed"),
+        pytest.param(Reply(status=500, body=f"{CANARY} answer".encode()), id="failed"),
         pytest.param(Reply(drop=True), id="dropped"),
         pytest.param(Reply(), id="taken"),
     ],
@@ -392,7 +393,7 @@ async def test_no_word_of_an_address_or_message_shows_anywhere(
     caplog.set_level(logging.NOTSET)
     http.otherwise = reply
     target = target_for(
-        f"json://PLANTEDuser:PLANTEDpass@{http.place}/PLANTEDpath?+Authorization=PLANTEDheader&:apikey=PLANTEDkey"
+        f"json://{CANARY}user:{CANARY}pass@{http.place}/{CANARY}path?+Authorization={CANARY}header&:apikey=PLANTEDkey"
     )
     told = [repr(target), target.id, target.scheme]
     message = replace(DIVERGENCE, what="PLANTED body")
@@ -401,15 +402,16 @@ async def test_no_word_of_an_address_or_message_shows_anywhere(
     except DeliveryError as exc:
         told += [str(exc), repr(exc), repr(exc.__context__), *traceback.format_exception(exc)]
 
-    assert http.requests[0].path.startswith("/PLANTEDpath")
-    assert "PLANTED" not in "".join(told) + caplog.text
+    assert http.requests[0].path.startswith(f"/{CANARY}path")
+    shown = "".join(told) + caplog.text
+    assert [word for word in (CANARY, "PLANTED") if word in shown] == []
 
 
 # The console
 
 
 async def test_the_console_shows_a_block_and_is_no_proof_that_anybody_was_told() -> None:
-    stream = io.StringIO()
+    stream = Heard()
     receivers = build_receivers({"default": ["console://"]}, key=b"key", console=stream)
     (target,) = receivers.targets("default")
     await target.deliver(DIVERGENCE)

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.leaks import heard
+
 CONFIG = Path(__file__).parents[2] / "config" / "demo.yaml"
 QUICK = ("--speed", "20")
 
@@ -104,6 +106,7 @@ def _started(out: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
         try:
             assert process.stdout is not None
             for line in process.stdout:
+                heard("what the demo printed", line)
                 if "running" in line:
                     break
             yield process
@@ -289,6 +292,7 @@ def _read_until(terminal: int, *wanted: str) -> str:
     while not all(word in shown for word in wanted) and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.5)[0]:
             shown += os.read(terminal, 65536).decode(errors="replace")
+    heard("what the demo showed on a terminal", shown)
     return shown
 
 

@@ -14,7 +14,7 @@ import typer.testing
 import yaml
 
 from tests.commands import restored_logs
-from tests.leaks import CANARY
+from tests.leaks import CANARY, heard
 from tests.processes import PLANTED, surroundings, watcher
 from tests.receivers import HttpReceiver, Reply, free_port, http_receiver
 from tests.simulated import a_run, running_simulator, write_curves
@@ -37,9 +37,14 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Init]:
         monkeypatch.chdir(tmp_path)
 
         def _init(*words: str, typed: str = "", **environ: str) -> typer.testing.Result:
-            return typer.testing.CliRunner().invoke(
+            done = typer.testing.CliRunner().invoke(
                 app_of(["starting"]), ["init", *words], input=typed, env=environ, standalone_mode=False
             )
+            said = done.output
+            for line in typed.splitlines():  # a terminal shows what is typed into it, once
+                said = said.replace(f": {line}\n", ": \n", 1)
+            heard("what `watcher init` printed", said)
+            return done
 
         with restored_logs():
             yield _init
@@ -156,6 +161,7 @@ def test_on_a_terminal_the_key_is_not_shown(init: Init, tmp_path: Path) -> None:
                 shown += more
         code = process.wait(10)
     os.close(ours)
+    heard("what `watcher init` showed on a terminal", shown)
 
     assert code == 0, shown
     assert b"the key works" in shown

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 
 from tests.daemons import a_place
+from tests.leaks import CANARY
 from tests.processes import holds, running, watcher
 
-TOKEN = "planted-web-token-2a9c41e7"
+TOKEN = f"{CANARY}-web-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 SOON = 15.0
 

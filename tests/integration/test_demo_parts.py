@@ -2,15 +2,15 @@
 
 import io
 import json
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
+from tests.leaks import Heard
 from tests.stored import NOW, a_job, a_proposal, a_snapshot, an_alert, an_effect, at
 from watcher.cli.demo.folder import ApiLog, Folder
 from watcher.cli.demo.receiver import NotificationReceiver
@@ -74,13 +74,7 @@ def test_the_api_log_is_read_as_it_grows_by_whole_lines(tmp_path: Path) -> None:
 
 
 def _post(address: str, body: bytes) -> int:
-    request = urllib.request.Request(f"http://{address}/team", body, method="POST")
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+    return httpx.post(f"http://{address}/team", content=body, timeout=5, trust_env=False).status_code
 
 
 def test_each_notification_becomes_a_file_whose_name_can_do_no_harm(tmp_path: Path) -> None:
@@ -218,7 +212,7 @@ def test_a_story_is_not_over_while_somebody_is_still_to_be_told(followed: Follow
 
 
 def a_console(width: int = 100, *, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), width=width, height=24, force_terminal=terminal, markup=False, highlight=False)
+    return Console(file=Heard(), width=width, height=24, force_terminal=terminal, markup=False, highlight=False)
 
 
 def shown(console: Console) -> str:

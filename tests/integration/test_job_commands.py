@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.commands import PLANTED, World, run, world
+from tests.leaks import Heard
 from tests.simulated import a_run, write_curves
 from watcher import bootstrap
 from watcher.daemon.control import ControlServer
@@ -271,7 +272,7 @@ async def beside_a_daemon(made: World, *words: str, broken: bool = False) -> Any
     """The command in another thread; it could not take the state directory itself."""
     environ = {"TOGETHER_API_KEY": PLANTED, "TOGETHER_BASE_URL": made.base_url}
     with bootstrap.state_lock(made.state):
-        app = bootstrap.build(load_settings(None, environ), made.state, console=io.StringIO())
+        app = bootstrap.build(load_settings(None, environ), made.state, console=Heard())
         if broken:
             app.manual = _Broken()  # type: ignore[assignment]
         control = ControlServer(made.state, handlers_of(app))

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from tests.commands import run
+from tests.leaks import Heard
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, a_snapshot, a_transition, an_alert
 from watcher.cli import drawing, jobpage
 from watcher.cli.naming import complete_job
@@ -152,7 +153,7 @@ def test_a_job_without_rows_has_no_curves_and_no_empty_sections(store: SqliteSto
 
 
 def drawn(view: Any) -> str:
-    console = Console(width=200, file=io.StringIO(), highlight=False, markup=False, emoji=False)
+    console = Console(width=200, file=Heard(), highlight=False, markup=False, emoji=False)
     drawing.put(console, *jobpage.page(view))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

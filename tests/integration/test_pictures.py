@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.leaks import CANARY, Heard
 from tests.receivers import HttpReceiver, MailReceiver, http_receiver, mail_receiver
 from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, a_snapshot, an_alert, at
 from tests.timeline import Scene, scene
@@ -216,7 +216,7 @@ async def _told_for_real(play: Scene, *urls: str) -> None:
     play.job()
     play.at("2m", loss=9.0)
     await play.run("5m")
-    receivers = build_receivers({"team": urls}, key=b"key", console=io.StringIO())
+    receivers = build_receivers({"team": urls}, key=b"key", console=Heard())
     play.router.receivers = play.dispatcher.receivers = receivers
     play.dispatcher.pictures = JobPictures(play.store, picture)
     await play.router.run(hurry=True)
@@ -255,6 +255,6 @@ def _attached(http: HttpReceiver) -> bytes:
 async def test_pictures_can_be_turned_off(tmp_path: Path, store: SqliteStore, *, wanted: bool) -> None:
     file = tmp_path / "watcher.yaml"
     file.write_text(f"pictures: {str(wanted).lower()}")
-    settings = load_settings(file, {"TOGETHER_API_KEY": "k" * 20})
+    settings = load_settings(file, {"TOGETHER_API_KEY": CANARY})
 
     assert (pictures_of(settings, store) is not None) == wanted

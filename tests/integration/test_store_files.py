@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import heard
 from tests.stored import JOB, NOW, a_job, a_proposal, an_effect
 from watcher.domain.observations import TrainRow
 from watcher.service.errors import StoreError
@@ -189,6 +190,7 @@ def test_kill_9_loses_no_acknowledged_commit(path: Path) -> None:
             told = [process.stdout.readline() for _ in range(commits)]
             process.send_signal(signal.SIGKILL)
             told += process.stdout.readlines()
+        heard("what a process printed", "".join(told))
         acknowledged = max(int(line) for line in told if line.endswith("\n"))
 
         with open_store(path, query_only=True) as reader:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.doors import ALERT, TOKEN, Doors, open_doors
 from tests.fakes import FakeClock
+from tests.leaks import CANARY
 from tests.stored import NOW, at
 from watcher.service.records import Act, ProposalState
 from watcher.web import bodies
@@ -109,7 +110,7 @@ async def test_another_token_ends_every_session(tmp_path: Path) -> None:
     async with open_doors(tmp_path) as again:
         still = (await again.client.get("/word", headers=header)).text
     (tmp_path / "watcher.db").unlink()
-    async with open_doors(tmp_path, token="another-token-0123456789") as changed:
+    async with open_doors(tmp_path, token=f"another-{CANARY}") as changed:
         gone = (await changed.client.get("/word", headers=header)).text
 
     assert (bool(mine), still == mine, gone) == (True, True, "")

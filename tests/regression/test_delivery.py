@@ -1,12 +1,12 @@
 """Failure modes of other watchers that touch delivery, one test each."""
 
-import io
 import logging
 import subprocess
 import sys
 
 import pytest
 
+from tests.leaks import CANARY, Heard
 from tests.receivers import Reply, http_receiver
 from tests.samples import DIVERGENCE, HOSTILE
 from watcher.notify.receivers import build_receivers
@@ -15,7 +15,7 @@ from watcher.service.errors import ConfigError, DeliveryError, FailureReason
 
 async def test_03_success_is_not_judged_by_words_in_a_log_or_a_body() -> None:
     with http_receiver() as http:
-        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=io.StringIO()).targets("a")
+        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=Heard()).targets("a")
         http.replies.append(Reply(status=500, body=b'{"status": "success", "message": "Sent JSON notification."}'))
         with pytest.raises(DeliveryError):
             await target.deliver(DIVERGENCE)
@@ -25,7 +25,7 @@ async def test_03_success_is_not_judged_by_words_in_a_log_or_a_body() -> None:
 
 async def test_03_a_redirect_to_a_friendly_page_is_no_success() -> None:
     with http_receiver() as http:
-        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=io.StringIO()).targets("a")
+        (target,) = build_receivers({"a": [f"json://{http.place}/"]}, key=b"k", console=Heard()).targets("a")
         http.replies.append(Reply(status=301, headers={"Location": f"http://{http.place}/welcome"}))
         with pytest.raises(DeliveryError) as caught:
             await target.deliver(DIVERGENCE)
@@ -37,7 +37,7 @@ async def test_03_a_redirect_to_a_friendly_page_is_no_success() -> None:
 async def test_15_watched_text_does_not_become_markup_where_plain_text_is_read_as_markdown() -> None:
     with http_receiver() as http:
         url = f"mmost://{http.place}/abcdefgh1234"
-        (target,) = build_receivers({"a": [url]}, key=b"k", console=io.StringIO()).targets("a")
+        (target,) = build_receivers({"a": [url]}, key=b"k", console=Heard()).targets("a")
         await target.deliver(HOSTILE)
 
         shown = http.requests[0].json["text"]
@@ -48,10 +48,10 @@ async def test_15_watched_text_does_not_become_markup_where_plain_text_is_read_a
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        pytest.param("slack://T1JJ3T3L2/A1BRTD4JD/PLANTED!", "Invalid|invalid", id="a malformed token"),
-        pytest.param("nosuch://PLANTED", "unknown", id="a service that does not exist"),
-        pytest.param("https://planted.example/PLANTED", "unknown", id="a plain web address"),
-        pytest.param("PLANTED", "not an address", id="no address at all"),
+        pytest.param(f"slack://T1JJ3T3L2/A1BRTD4JD/{CANARY}!", "Invalid|invalid", id="a malformed token"),
+        pytest.param(f"nosuch://{CANARY}", "unknown", id="a service that does not exist"),
+        pytest.param(f"https://planted.example/{CANARY}", "unknown", id="a plain web address"),
+        pytest.param(CANARY, "not an address", id="no address at all"),
         pytest.param("json://", "lacks a part", id="no host"),
     ],
 )
@@ -60,14 +60,14 @@ def test_16_a_bad_address_is_an_error_of_the_configuration(
 ) -> None:
     caplog.set_level(logging.NOTSET)
     with pytest.raises(ConfigError, match=rf"receivers\.ops\[1\]: .*({reason})") as caught:
-        build_receivers({"ops": ["console://", url]}, key=b"k", console=io.StringIO())
+        build_receivers({"ops": ["console://", url]}, key=b"k", console=Heard())
 
-    assert "PLANTED" not in str(caught.value) + caplog.text
-    assert caught.value.__cause__ is None or "PLANTED" not in repr(caught.value.__cause__)
+    assert CANARY not in str(caught.value) + caplog.text
+    assert caught.value.__cause__ is None or CANARY not in repr(caught.value.__cause__)
 
 
 def test_16_a_route_to_a_receiver_that_does_not_exist_is_an_error_of_the_configuration() -> None:
-    receivers = build_receivers({"ops": ["console://"]}, key=b"k", console=io.StringIO())
+    receivers = build_receivers({"ops": ["console://"]}, key=b"k", console=Heard())
     receivers.require(["ops"])
     with pytest.raises(ConfigError, match="receiver 'oops' is not defined; expected one of: ops"):
         receivers.require(["ops", "oops"])
@@ -75,14 +75,14 @@ def test_16_a_route_to_a_receiver_that_does_not_exist_is_an_error_of_the_configu
 
 def test_16_a_receiver_without_addresses_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"receivers\.ops: has no addresses"):
-        build_receivers({"ops": []}, key=b"k", console=io.StringIO())
+        build_receivers({"ops": []}, key=b"k", console=Heard())
 
 
 def test_the_console_alone_does_not_load_apprise() -> None:
     code = (
-        "import io, sys\n"
+        "import sys\n"
         "from watcher.notify.receivers import build_receivers\n"
-        "build_receivers({'default': ['console://']}, key=b'k', console=io.StringIO())\n"
+        "build_receivers({'default': ['console://']}, key=b'k', console=sys.stdout)\n"
         "sys.exit('apprise' in sys.modules or 'requests' in sys.modules)\n"
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import CANARY
 from tests.loopback import Answer, Request, SkippingClock, ok, serving
 from tests.together import ID, KEY, provider
 from watcher.service.errors import ConfigError, ProviderError
@@ -32,21 +33,21 @@ METADATA = [
     ("settings", "key"),
     [
         ("accounts: [{{name: a, base_url: 'http://{host}/v1'}}]", "accounts[0].base_url"),
-        ("heartbeat: {{url: 'http://{host}/latest/meta-data'}}", "heartbeat.url"),
-        ("receivers: [{{name: r, urls: ['json://user:planted@{host}/x']}}]", "receivers[0].urls[0]"),
+        ("heartbeat: {{url: 'http://{host}/{word}'}}", "heartbeat.url"),
+        ("receivers: [{{name: r, urls: ['json://user:{word}@{host}/x']}}]", "receivers[0].urls[0]"),
     ],
 )
 def test_a_configuration_that_names_a_metadata_service_is_refused(
     tmp_path: Path, settings: str, key: str, host: str
 ) -> None:
     path = tmp_path / "w.yaml"
-    path.write_text(settings.format(host=host))
+    path.write_text(settings.format(host=host, word=CANARY))
     with pytest.raises(ConfigError) as caught:
-        load_settings(path, {"TOGETHER_API_KEY": "sk-planted"}, docker_secrets=tmp_path)
+        load_settings(path, {"TOGETHER_API_KEY": CANARY}, docker_secrets=tmp_path)
 
     assert key in str(caught.value)
     assert "expected a host that may be asked" in str(caught.value)
-    assert "planted" not in str(caught.value)
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize(

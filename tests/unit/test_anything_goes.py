@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.fuzz.targets import TARGETS, seeds
+from tests.leaks import CANARY
 from watcher.settings.model import sections
 
 KEYS = sorted(
@@ -28,12 +29,12 @@ SCALARS = (
             "-1h",
             "off",
             "propose",
-            "json://127.0.0.1/x",
+            f"json://127.0.0.1/{CANARY}",
             "${HOME}",
             "${MISSING}",
             "${",
             "*",
-            "planted-key-31c7",
+            CANARY,
             "on",
         ]
     )

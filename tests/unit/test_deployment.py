@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.leaks import CANARY
 from watcher.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -148,6 +149,6 @@ def test_the_network_policy_lets_nobody_in_unasked_and_nothing_out_to_the_inside
 def test_the_settings_in_the_manifest_are_settings(tmp_path: Path) -> None:
     file = tmp_path / "watcher.yaml"
     file.write_text(manifests()["ConfigMap"]["data"]["watcher.yaml"])
-    environ = {"TOGETHER_API_KEY": "k" * 20, "TEAM_SLACK_URL": "json://receiver.example/"}
+    environ = {"TOGETHER_API_KEY": CANARY, "TEAM_SLACK_URL": "json://receiver.example/"}
 
     assert load_settings(file, environ, docker_secrets=tmp_path / "none").receivers[0].name == "team"

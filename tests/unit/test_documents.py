@@ -12,6 +12,7 @@ import yaml
 from typer.main import get_command
 
 from tests.documents import ROOT, Block, all_blocks, anchors, commands, documents, prose
+from tests.leaks import CANARY
 from tools.reference import DOCUMENTS, tree
 from watcher.cli.main import app_of
 from watcher.settings import effective, load_settings
@@ -20,10 +21,10 @@ SHELL = ("", "sh", "console")
 WHOLE = "# watcher.yaml\n"
 """With this a block says that it is a configuration, and no part of one."""
 FILLED_IN = {
-    "TOGETHER_API_KEY": "key",
+    "TOGETHER_API_KEY": CANARY,
     "TEAM_URL": "json://127.0.0.1/",
-    "SLACK_URL": "slack://xoxb-1234-1234-4ddbc191d40ee098cbaae6f3523ada2d/#training",
-    "MAIL_URL": "mailtos://user:p%40ss@smtp.example.com:465?mode=ssl&from=watcher@example.com&to=ada@example.com",
+    "SLACK_URL": f"slack://xoxb-{CANARY}/#training",
+    "MAIL_URL": f"mailtos://user:{CANARY}@smtp.example.com:465?mode=ssl&from=watcher@example.com&to=ada@example.com",
 }
 
 

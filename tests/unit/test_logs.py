@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.leaks import CANARY
+from tests.leaks import CANARY, Heard
 from tests.plainlogs import plain_logs
 from watcher.logs import Redactor, configure_logs, redact, register_secret
 
@@ -40,7 +40,7 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_everybody_but_a_person_gets_json_with_context_level_and_time() -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, environ={})
     structlog.contextvars.bind_contextvars(account="main")
     structlog.get_logger("watcher.sweep").info("sweep.finished", rows=3, loss=float("nan"))
@@ -70,7 +70,7 @@ def test_a_person_gets_lines_to_read() -> None:
 
 @pytest.mark.parametrize(("style", "starts"), [("json", "{"), ("console", "2")])
 def test_the_style_can_be_chosen(style: str, starts: str) -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, style=style, environ={})
     structlog.get_logger().info("job.seen")
 
@@ -78,7 +78,7 @@ def test_the_style_can_be_chosen(style: str, starts: str) -> None:
 
 
 def test_other_libraries_go_through_the_same_chain_and_the_chatty_ones_are_quiet() -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, level="debug", environ={})
     logging.getLogger("elsewhere").info("sent to %s", f"https://user:{PLANTED}@host/x")
     for name in ("httpx", "apscheduler", "apprise"):
@@ -94,7 +94,7 @@ def test_other_libraries_go_through_the_same_chain_and_the_chatty_ones_are_quiet
 
 
 def test_the_level_holds_for_our_own_lines_and_for_the_chatty_ones() -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, level="error", environ={})
     structlog.get_logger().warning("job.lost")
     logging.getLogger("httpx").warning("trouble")
@@ -105,7 +105,7 @@ def test_the_level_holds_for_our_own_lines_and_for_the_chatty_ones() -> None:
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_tracebacks_are_told_without_locals_and_without_secrets(style: str) -> None:
     register_secret(PLANTED)
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, style=style, environ={})
 
     def fail() -> None:
@@ -131,7 +131,7 @@ def test_registered_secrets_are_blanked_at_any_depth_and_in_any_type() -> None:
     register_secret(PLANTED)
     register_secret("päß wort")
     register_secret("abc")  # too short to be blanked without eating words
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, environ={})
     deep = {"a": [{"b": (PLANTED, Thing())}], PLANTED: {"c": frozenset({PLANTED})}}
     structlog.get_logger().info("thing.seen", deep=deep, quoted="x=p%C3%A4%C3%9F%20wort", word="abcdef")
@@ -207,7 +207,7 @@ def test_every_line_of_a_console_traceback_has_its_priority_in_the_journal() -> 
 
 
 def test_a_line_that_cannot_be_written_tells_no_arguments() -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, environ={})
     logging.getLogger("elsewhere").warning("%d", PLANTED)
 
@@ -215,7 +215,7 @@ def test_a_line_that_cannot_be_written_tells_no_arguments() -> None:
 
 
 def test_a_closed_stderr_stops_nobody() -> None:
-    out = io.StringIO()
+    out = Heard()
     configure_logs(stream=out, environ={})
     out.close()
     structlog.get_logger().error("store.failed")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeClock, FlakyStore
+from tests.leaks import CANARY
 from watcher.daemon.reload import FileWatch, Reloader
 from watcher.daemon.sdnotify import SdNotify
 from watcher.domain.alerts import WATCHER, AlertState
@@ -167,14 +168,14 @@ def test_what_was_opened_at_the_start_waits_and_the_rest_is_taken_over(tmp_path:
         path.write_text(f"{accounts}\nweb: {{port: {port}}}\ncancel: {{settle: {settle}, max_per_hour: {port}}}\n")
         return path
 
-    running = load_settings(settings("key-one", 1, "30s", "60s"), {})
-    new, waits = renewed(running, load_settings(settings("key-two", 2, "10s", "30s"), {}))
+    running = load_settings(settings(f"{CANARY}-one", 1, "30s", "60s"), {})
+    new, waits = renewed(running, load_settings(settings(f"{CANARY}-two", 2, "10s", "30s"), {}))
 
     assert waits == ["web.port", "cancel.settle"]
     assert new.web.port == 1
     assert new.cancel.settle == running.cancel.settle
     assert new.cancel.max_per_hour == 2
-    assert new.accounts[0].api_key.get_secret_value() == "key-two"
+    assert new.accounts[0].api_key.get_secret_value() == f"{CANARY}-two"
     assert new.accounts[0].interval.total_seconds() == 10
     assert new.rules_for(new.jobs[0]) == running.rules_for(running.jobs[0])
     assert renewed(running, running) == (running, [])

@@ -66,9 +66,9 @@ def test_the_address_is_taken_with_and_without_the_version(load: Load, given: st
 
 
 def test_keys_come_from_the_file_variables_files_or_credentials(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("sk-from-file\n")
+    (tmp_path / "key").write_text(f"sk-{CANARY}-from-file\n")
     (tmp_path / "cred").mkdir()
-    (tmp_path / "cred" / "together_api_key").write_text("sk-from-credential\n")
+    (tmp_path / "cred" / "together_api_key").write_text(f"sk-{CANARY}-from-credential\n")
     text = f"""
 accounts:
   - {{name: a, api_key: "${{KEY_A}}"}}
@@ -76,25 +76,25 @@ accounts:
   - {{name: c, api_key_file: {tmp_path}/key}}
   - {{name: d}}
 """
-    environ = {"KEY_A": "sk-a", "KEY_B": "sk-b", "CREDENTIALS_DIRECTORY": str(tmp_path / "cred")}
+    environ = {"KEY_A": f"sk-{CANARY}-a", "KEY_B": f"sk-{CANARY}-b", "CREDENTIALS_DIRECTORY": str(tmp_path / "cred")}
     settings = load(text, environ)
 
     keys = [account.api_key.get_secret_value() for account in settings.accounts]
-    assert keys == ["sk-a", "sk-b", "sk-from-file", "sk-from-credential"]
+    assert keys == [f"sk-{CANARY}-a", f"sk-{CANARY}-b", f"sk-{CANARY}-from-file", f"sk-{CANARY}-from-credential"]
     assert settings.secret_files == {tmp_path / "key", tmp_path / "cred" / "together_api_key"}
 
 
 def test_a_variable_wins_over_its_file_and_its_file_over_a_docker_secret(load: Load, tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "together_api_key").write_text("sk-docker")
-    (tmp_path / "named").write_text("sk-named")
+    (tmp_path / "secrets" / "together_api_key").write_text(f"sk-{CANARY}-docker")
+    (tmp_path / "named").write_text(f"sk-{CANARY}-named")
     named = {"TOGETHER_API_KEY_FILE": str(tmp_path / "named")}
 
     def key(environ: dict[str, str]) -> str:
         return load(environ=environ).accounts[0].api_key.get_secret_value()
 
-    assert key({}) == "sk-docker"
-    assert key(named) == "sk-named"
+    assert key({}) == f"sk-{CANARY}-docker"
+    assert key(named) == f"sk-{CANARY}-named"
     assert key(named | KEY) == CANARY
 
 
@@ -114,8 +114,8 @@ def test_the_environment_wins_over_secret_files_and_they_over_the_file(load: Loa
 def test_the_token_of_the_web_server_comes_from_text_from_a_file_or_from_the_surroundings(
     load: Load, tmp_path: Path
 ) -> None:
-    (tmp_path / "token").write_text("of-the-settings-0123456789\n")
-    (tmp_path / "other").write_text("of-the-variable-0123456789\n")
+    (tmp_path / "token").write_text(f"of-the-settings-{CANARY}\n")
+    (tmp_path / "other").write_text(f"of-the-variable-{CANARY}\n")
     file = f"web: {{token_file: {tmp_path / 'token'}}}"
     named = KEY | {"WATCHER_WEB__TOKEN_FILE": str(tmp_path / "other")}
 
@@ -124,10 +124,10 @@ def test_the_token_of_the_web_server_comes_from_text_from_a_file_or_from_the_sur
         return given.get_secret_value() if given else None
 
     assert token("web: {port: 1}") is None
-    assert token("web: {token: in-the-open-0123456789}") == "in-the-open-0123456789"
-    assert token(file) == "of-the-settings-0123456789"
-    assert token(file, named) == token("web: {}", named) == "of-the-variable-0123456789"
-    assert "0123456789" not in effective(load(file, named))
+    assert token(f"web: {{token: in-the-open-{CANARY}}}") == f"in-the-open-{CANARY}"
+    assert token(file) == f"of-the-settings-{CANARY}"
+    assert token(file, named) == token("web: {}", named) == f"of-the-variable-{CANARY}"
+    assert CANARY not in effective(load(file, named))
 
 
 def test_lists_come_from_variables_as_json_and_a_glob_that_looks_like_one_stays_a_glob(load: Load) -> None:
@@ -370,9 +370,11 @@ rules: {slow: }
 
 
 def test_the_effective_settings_show_all_but_secrets_and_load_again(load: Load) -> None:
-    text = """
-accounts: [{name: a, api_key: sk-planted-1, interval: 90}]
-receivers: [{name: r, urls: [slack://planted-2/b/c, console://]}]
+    text = f"""
+accounts: [{{name: a, api_key: sk-{CANARY}-1, interval: 90}}]
+receivers: [{{name: r, urls: [slack://{CANARY}-2/b/c, console://]}}]
+"""
+    text += """
 rules: {strict: {rule: slow, severity: critical}, broken: , unseen: }
 jobs: [{name: x, rules: {broken: off, strict: {factor: 5}, rare: }, cancel: {mode: observe, never: "a*"}}]
 route: {routes: [{match: {rule: strict}, receivers: r, continue: true}]}
@@ -383,10 +385,10 @@ store: {path: /var/x.db}
     settings = load(text)
     shown = effective(settings)
 
-    assert "planted" not in shown
-    assert "planted" not in repr(settings)
+    assert CANARY not in shown
+    assert CANARY not in repr(settings)
     assert "slack://**********" in shown
-    again = load(shown.replace("api_key: '**********'", "api_key: k"))
+    again = load(shown.replace("api_key: '**********'", f"api_key: {CANARY}"))
     assert effective(again) == shown
     assert rules(again, again.jobs[0]) == rules(settings, settings.jobs[0])
 

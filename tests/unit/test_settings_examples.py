@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from tests.leaks import CANARY
 from watcher.domain.rules import RULES
 from watcher.service.errors import ConfigError
 from watcher.settings import Settings, effective, load_settings
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "watcher.example.yaml"
 DEMO = ROOT / "config" / "demo.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.md"
-KEY = {"TOGETHER_API_KEY": "sk-test"}
+KEY = {"TOGETHER_API_KEY": CANARY}
 
 
 def model_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -80,13 +81,13 @@ def test_the_example_is_the_defaults() -> None:
 def test_the_examples_in_the_example_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "all.yaml"
     path.write_text(uncommented())
-    (tmp_path / "nightly_api_key").write_text("sk-nightly")
+    (tmp_path / "nightly_api_key").write_text(f"{CANARY}-nightly")
     environ = KEY | {
         "CREDENTIALS_DIRECTORY": str(tmp_path),
-        "RESEARCH_API_KEY": "sk-research",
-        "CUSTOMER_API_KEY": "sk-customer",
-        "TEAM_SLACK_URL": "slack://a/b/c",
-        "TEAM_MAIL_URL": "mailtos://u:p@host",
+        "RESEARCH_API_KEY": f"{CANARY}-research",
+        "CUSTOMER_API_KEY": f"{CANARY}-customer",
+        "TEAM_SLACK_URL": f"slack://{CANARY}/b/c",
+        "TEAM_MAIL_URL": f"mailtos://u:{CANARY}@host",
     }
 
     assert [account.name for account in load_settings(path, environ).accounts][1:] == [
@@ -129,7 +130,7 @@ def report_of(path: Path, environ: dict[str, str]) -> str:
 def test_a_key_that_is_pasted_in_a_wrong_place_is_never_shown(tmp_path: Path, as_key: bool) -> None:  # noqa: FBT001
     tree = yaml.safe_load(uncommented())
     path = tmp_path / "all.yaml"
-    secret = "sk-planted-0123456789"
+    secret = f"sk-{CANARY}"
     refused = 0
     for place in places(tree):
         wrong = replaced(tree, place, secret, secret if as_key else None)
