@@ -1,13 +1,28 @@
 """Statements on one connection, with the driver's words for impossible values translated."""
 
-from typing import Any
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Table, UpdateBase
+from sqlalchemy import Connection, Executable, Insert, Table, UpdateBase
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import CursorResult
 
 from watcher.service.errors import StoreError
 from watcher.service.records import Topic
 from watcher.store.schema import TOPICS
+
+
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+
+
+def hot(statement: Insert) -> tuple[str, str]:
+    """A statement of every poll, compiled once for `_run_hot`: its table, and its SQL for tuples of all columns.
+
+    SQLAlchemy takes 10 us for each row that it hands to the driver, five times as long as SQLite takes to store it.
+    """
+    return statement.table.name, str(statement.compile(dialect=_DIALECT))
 
 
 class Connected:
@@ -19,14 +34,28 @@ class Connected:
         """What was changed so far."""
 
     def _run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - one or many rows
-        try:
+        with _storable():
             done = self._connection.execute(statement, parameters)
-        except (OverflowError, UnicodeEncodeError) as exc:
-            # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
-            raise StoreError(f"a value can't be stored: {exc}") from exc
         if isinstance(statement, UpdateBase) and isinstance(statement.table, Table):
             topic = TOPICS.get(statement.table.name)
             # An insert that gives rows back does not count them.
             if topic is not None and (done.rowcount > 0 or statement.is_insert):
                 self.topics.add(topic)
         return done
+
+    def _run_hot(self, statement: tuple[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+        """What `hot` compiled, for each of the rows, on the driver's own connection in the same transaction."""
+        table, sql = statement
+        driver = cast("sqlite3.Connection", self._connection.connection.driver_connection)
+        with _storable():
+            driver.executemany(sql, rows)
+        self.topics.add(TOPICS[table])
+
+
+@contextmanager
+def _storable() -> Iterator[None]:
+    try:
+        yield
+    except (OverflowError, UnicodeEncodeError) as exc:
+        # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
+        raise StoreError(f"a value can't be stored: {exc}") from exc

@@ -50,8 +50,8 @@ def _split(value: float | None) -> tuple[float | None, int]:
     return None, _PLUS if value > 0 else _MINUS
 
 
-def to_row(job: int, seq: int, observation: Observation) -> dict[str, Any]:
-    """The columns of one observation; all rows have the same ones, so that one statement takes many."""
+def to_row(job: int, seq: int, observation: Observation) -> tuple[Any, ...]:
+    """One observation, in the order of the table's columns."""
     kind, step, at_ns, payload = TRAIN, None, None, None
     loss = norm = lr = None
     flags = 0
@@ -66,19 +66,7 @@ def to_row(job: int, seq: int, observation: Observation) -> dict[str, Any]:
         loss, flags = _split(observation.loss)
     else:
         kind, payload = _NAMES[type(observation)], pack(observation)
-    return {
-        "job": job,
-        "seq": seq,
-        "kind": kind,
-        "step": step,
-        "at_ns": at_ns,
-        "loss": loss,
-        "grad_norm": norm,
-        "lr": lr,
-        "flags": flags,
-        "superseded": False,
-        "payload": payload,
-    }
+    return job, seq, kind, step, at_ns, loss, norm, lr, flags, False, payload
 
 
 def _join(value: float | None, flag: int) -> float | None:

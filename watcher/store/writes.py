@@ -22,6 +22,7 @@ from watcher.service.records import (
     StateRecord,
 )
 from watcher.store import rows, schema
+from watcher.store.connected import hot
 from watcher.store.proposals import ProposalWrites
 from watcher.store.pruning import PruningWrites
 from watcher.store.reads import SqlReads
@@ -45,7 +46,7 @@ def _upsert(table: Table, *unique: str, sticky: Iterable[str] = ()) -> Insert:
 # `keep` is a person's veto. A sweep that read the job before the veto must not take it away when it saves the job.
 _SAVE_JOB = _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id)
 _KEEP = update(schema.jobs).where(_jobs.account == bindparam("its_account"), _jobs.job_id == bindparam("its_job_id"))
-_APPEND = insert(schema.observations)
+_APPEND = hot(insert(schema.observations))
 _SUPERSEDE = (
     update(schema.observations)
     .where(_obs.job == bindparam("its_job"), _obs.step >= bindparam("from_step"), _obs.seq < bindparam("before"))
@@ -160,7 +161,7 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
         if job is None:
             raise StoreError(f"observations of a job that was never saved: {key.account}/{key.job_id}")
         if observations:
-            self._run(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
+            self._run_hot(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
 
     def supersede(self, key: JobKey, from_step: int, *, before_seq: int) -> None:
         parameters = {"its_job": self._job_number(key), "from_step": from_step, "before": before_seq}
