@@ -42,8 +42,8 @@ def copy(database: Path, jobs: int) -> None:
                 (f"job:main:{job_id}", f"job:main:{new}"),
             )
             file.execute(
-                "INSERT INTO observations SELECT (SELECT id FROM jobs WHERE job_id = ?2), seq, kind, step, at_ns, "
-                "loss, grad_norm, lr, flags, superseded, payload FROM observations WHERE job = ?1",
+                "INSERT INTO observations SELECT NULL, (SELECT id FROM jobs WHERE job_id = ?2), seq, kind, step, "
+                "at_ns, loss, grad_norm, lr, flags, superseded, payload FROM observations WHERE job = ?1",
                 (number, new),
             )
 

@@ -257,6 +257,27 @@ async def test_superseded_rows_are_gone_from_observations_and_not_from_keys(stor
     ]
 
 
+@pytest.mark.parametrize("first", [1, 127, 128, 300])
+async def test_keys_are_found_wherever_they_lie_in_a_long_history(store: Store, first: int) -> None:
+    """A first look, then polls with rows that were held up and with what is no row, then an attempt that goes back."""
+    polls: list[list[Observation]] = [[TrainRow(step, step, 1.0) for step in range(first)]]
+    for begin in range(first, first + 300, 10):
+        new = [TrainRow(step, step, 1.0) for step in range(begin, begin + 10)]
+        polls.append([*new, EvalRow(begin, begin, 1.0), TrainRow(begin - 150, -begin, 1.0), Event(type="x", at=NOW)])
+    polls.append([TrainRow(step, step + 10_000, 1.0) for step in range(first + 40, first + 90)])
+    seq = 1
+    for poll in polls:
+        await append(store, *poll, first_seq=seq)
+        seq += len(poll)
+    await append(store, TrainRow(first, 1, 1.0), key=OTHER_JOB)
+
+    rows = [row for poll in polls for row in poll if isinstance(row, TrainRow | EvalRow)]
+    keys = sorted((row.step, "eval" if isinstance(row, EvalRow) else "train", row.at_ns) for row in rows)
+    for start in (-1000, first + 20, first + 60, first + 280, first + 299, first + 300):
+        found = await store.read(lambda tx, start=start: tx.row_keys(JOB, from_step=start))  # type: ignore[misc]
+        assert found == [(kind, step, at_ns) for step, kind, at_ns in keys if step >= start]
+
+
 # --- rule states, alerts, transitions ---
 
 

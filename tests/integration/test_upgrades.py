@@ -60,6 +60,7 @@ def everything(reads: Reads) -> dict[str, int]:
     return {
         "jobs": len(jobs),
         "observations": len(observations),
+        "keys": sum(len(reads.row_keys(key)) for key in keys),
         "rule_states": sum(len(reads.states(subject)) for subject in subjects),
         "alerts": len(alerts),
         "transitions": sum(len(reads.transitions(alert.id)) for alert in alerts),
@@ -92,9 +93,12 @@ def test_nothing_is_lost_on_the_way_up_and_every_record_can_be_read(state: Path)
 
     assert after == before
     assert [name for name in before if not before[name]] == []
-    superseded = columns["observations"].index("superseded")
+    superseded, step = (columns["observations"].index(name) for name in ("superseded", "step"))
     expected = {name: len(before.get(name, ())) for name in found}
-    assert found == expected | {"observations": sum(1 for row in before["observations"] if not row[superseded])}
+    assert found == expected | {
+        "observations": sum(1 for row in before["observations"] if not row[superseded]),
+        "keys": sum(1 for row in before["observations"] if row[step] is not None),
+    }
 
 
 def test_every_command_shows_what_an_older_version_left(state: Path) -> None:

@@ -50,11 +50,15 @@ _OBSERVATIONS = (
     .order_by(_obs.seq)
 )
 _LOG = _OBSERVATIONS.where(_obs.kind.in_(LOGGED))
-_ROW_KEYS = (
-    select(_obs.kind, _obs.step, _obs.at_ns)
-    .where(_obs.job == bindparam("job"), _obs.step >= bindparam("from_step"))
-    .order_by(_obs.step, _obs.kind, _obs.at_ns)
+_span = schema.spans.c
+_KEY = select(_obs.kind, _obs.step, _obs.at_ns).where(_obs.job == bindparam("job"), _obs.step >= bindparam("from_step"))
+_IN_SPANS = _KEY.where(
+    _span.job == bindparam("job"),
+    _span.high >= bindparam("from_step"),
+    _obs.seq.between(_span.number * schema.SPAN, (_span.number + 1) * schema.SPAN - 1),
 )
+_AFTER_SPANS = _KEY.where(_obs.seq >= schema.unspanned(bindparam("job")))
+_ROW_KEYS = _IN_SPANS.union_all(_AFTER_SPANS).order_by("step", "kind", "at_ns")
 _STATES = (
     select(_states.rule, _states.fingerprint, _states.state)
     .where(_states.subject == bindparam("subject"))

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -17,6 +18,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
+    select,
     text,
 )
 
@@ -41,7 +44,6 @@ Micros = BigInteger
 # Literal text, not parameters: SQLite uses a partial index only when it can see at once that the condition holds.
 OPEN_EFFECT = text("done_at IS NULL")
 OPEN_PROPOSAL = text("state IN ('proposed', 'requested')")
-HAS_STEP = text("step IS NOT NULL")
 UNCONSUMED = text("consumed_at IS NULL")
 NOT_CLOSED = text("closed = false")
 
@@ -75,12 +77,14 @@ jobs = Table(
 )
 
 # `step` and `at_ns` are those of train and eval rows; all else is in `payload`. `flags` tells what a number was that
-# SQLite can't hold (see `series.py`). Without a rowid the rows of one job lie together, in order of arrival.
+# SQLite can't hold (see `series.py`). Rows lie in order of arrival, so that the polls of many jobs share pages: sorted
+# by job, ten rows of one changed 6.1 pages, three of them to make room between its neighbours; so it is 2.2.
 observations = Table(
     "observations",
     metadata,
-    Column("job", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Id, primary_key=True),
+    Column("job", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("step", BigInteger),
     Column("at_ns", BigInteger),
@@ -90,9 +94,29 @@ observations = Table(
     Column("flags", Integer, nullable=False),
     Column("superseded", Boolean, nullable=False),
     Column("payload", Text),
-    Index("ix_observations_rows", "job", "step", "kind", "at_ns", sqlite_where=HAS_STEP, postgresql_where=HAS_STEP),
+    UniqueConstraint("job", "seq"),
+)
+
+SPAN = 128
+"""Numbers of observations in a span."""
+
+# The highest step in each full span of a job: where to look for steps, without a page of an index that every poll
+# changes. Span n holds the numbers from n * SPAN on; one without rows is left out.
+spans = Table(
+    "spans",
+    metadata,
+    Column("job", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("high", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+def unspanned(job: ColumnElement[int]) -> ColumnElement[int]:
+    """The first number of a job that no span holds yet."""
+    last = select(func.max(spans.c.number)).where(spans.c.job == job).scalar_subquery()
+    return func.coalesce(last + 1, 0) * SPAN
+
 
 rule_states = Table(
     "rule_states",

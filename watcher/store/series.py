@@ -51,7 +51,7 @@ def _split(value: float | None) -> tuple[float | None, int]:
 
 
 def to_row(job: int, seq: int, observation: Observation) -> tuple[Any, ...]:
-    """One observation, in the order of the table's columns."""
+    """One observation, in the order of the table's columns after the number that the database gives."""
     kind, step, at_ns, payload = TRAIN, None, None, None
     loss = norm = lr = None
     flags = 0

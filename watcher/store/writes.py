@@ -46,7 +46,16 @@ def _upsert(table: Table, *unique: str, sticky: Iterable[str] = ()) -> Insert:
 # `keep` is a person's veto. A sweep that read the job before the veto must not take it away when it saves the job.
 _SAVE_JOB = _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id)
 _KEEP = update(schema.jobs).where(_jobs.account == bindparam("its_account"), _jobs.job_id == bindparam("its_job_id"))
-_APPEND = hot(insert(schema.observations))
+_APPEND = hot(schema.observations, insert(schema.observations))
+_number = _obs.seq // schema.SPAN
+_ADD_SPANS = insert(schema.spans).from_select(
+    ["job", "number", "high"],
+    select(_obs.job, _number, func.max(_obs.step))
+    .where(_obs.job == bindparam("its_job"), _obs.seq >= schema.unspanned(bindparam("its_job")))
+    .where(_obs.seq < bindparam("end"))
+    .group_by(_obs.job, _number)
+    .having(func.max(_obs.step).is_not(None)),
+)
 _SUPERSEDE = (
     update(schema.observations)
     .where(_obs.job == bindparam("its_job"), _obs.step >= bindparam("from_step"), _obs.seq < bindparam("before"))
@@ -160,8 +169,10 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
         job = self._job_number(key)
         if job is None:
             raise StoreError(f"observations of a job that was never saved: {key.account}/{key.job_id}")
-        if observations:
-            self._run_hot(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
+        self._run_hot(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
+        span = (first_seq + len(observations)) // schema.SPAN
+        if span > first_seq // schema.SPAN:
+            self._run(_ADD_SPANS, {"its_job": job, "end": span * schema.SPAN})
 
     def supersede(self, key: JobKey, from_step: int, *, before_seq: int) -> None:
         parameters = {"its_job": self._job_number(key), "from_step": from_step, "before": before_seq}
