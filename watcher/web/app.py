@@ -9,14 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from watcher.service.earlyview import Configured
 from watcher.service.errors import StoreError
 from watcher.service.ports import Clock, Receivers, Store
-from watcher.web import openapi
+from watcher.web import query
 from watcher.web.acts import Acts
-from watcher.web.answers import error_answer
+from watcher.web.answers import dump, error_answer, json_answer
 from watcher.web.api import Api, HealthSource
 from watcher.web.desk import Desk, Handler
 from watcher.web.events import Changes
@@ -87,7 +87,7 @@ def build_app(
         return pages.error(503, "I can't see", _BLIND) if _for_people(request) else error_answer(503, _BLIND)
 
     app = Starlette(
-        routes=[*(route for part in parts for route in part.routes()), *openapi.routes(), *more],
+        routes=[*(route for part in parts for route in part.routes()), _OPENAPI, *more],
         middleware=[Middleware(Front)],
         exception_handlers={HTTPException: refused, StoreError: blind},
     )
@@ -97,6 +97,15 @@ def build_app(
     return app
 
 
+async def _openapi(request: Request) -> Response:
+    """The OpenAPI document, the same at every time."""
+    from watcher.web import openapi  # noqa: PLC0415 - its models take 20 ms to make: no start should wait for them
+
+    query.only(request)
+    return json_answer(dump(openapi.document()))
+
+
+_OPENAPI = Route("/api/v1/openapi.json", _openapi, methods=["GET"])
 _HINTS = {404: "There is nothing at this address, or not any more.", 405: "This address takes no such request."}
 
 

@@ -10,14 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from watcher import __version__
 from watcher.service.records import ProposalState
 from watcher.web import asked, jobmodels, models, query
-from watcher.web.answers import dump, json_answer
 from watcher.web.orders import NAME_HEADER
 
 Json = dict[str, Any]
@@ -173,17 +169,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         refusals={403: "another site asks", 503: "too many listen already"},
     ),
 )
-
-
-def routes() -> list[Route]:
-    """The document's own."""
-    return [Route("/api/v1/openapi.json", openapi, methods=["GET"])]
-
-
-async def openapi(request: Request) -> Response:
-    """The document, the same at every time."""
-    query.only(request)
-    return json_answer(dump(document()))
 
 
 @functools.cache
