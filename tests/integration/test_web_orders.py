@@ -2,12 +2,15 @@
 
 import asyncio
 import hmac
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.doors import ALERT, TOKEN, Doors, open_doors
 from tests.fakes import FakeClock
@@ -131,11 +134,34 @@ async def test_wrong_tokens_are_slowed_down_counted_and_soon_forgiven(doors: Doo
     await doors.client.post("/login", data={"token": "x", "name": "Eve"})  # not looked at: puts nothing off
     doors.clock.advance(EVERY)
     right = await doors.log_in()
+    metrics = (await doors.client.get("/metrics")).text
 
+    assert re.findall(r'^watcher_web_logins_total{outcome="(\w+)"} (\d+)', metrics, re.MULTILINE) == [
+        ("ok", "1"),
+        ("wrong", str(BURST)),
+        ("slowed", "3"),
+    ]
     assert wrong == [403] * BURST
     assert (refused.status_code, int(refused.headers["retry-after"]) <= EVERY + 1) == (429, True)
     assert program.status_code == 429
     assert right.status_code == 303
+
+
+async def test_guesses_from_many_addresses_are_all_counted_and_fill_no_log(doors: Doors) -> None:
+    transport = [httpx.ASGITransport(app=doors.web, client=(f"10.0.0.{number}", 1)) for number in range(20)]
+    with capture_logs() as logged:
+        for one in transport:
+            async with httpx.AsyncClient(transport=one, base_url=doors.server.url) as client:
+                answer = await client.post("/login", data={"token": "x", "name": "Eve"})
+                assert answer.status_code == 403
+        doors.clock.advance(EVERY)
+        await doors.client.post("/login", data={"token": "x", "name": "Eve"})
+    health = (await doors.client.get("/api/v1/health")).json()
+
+    assert [(line["event"], line["failures"]) for line in logged] == [
+        ("web.login_failed", failures) for failures in (*range(1, BURST + 1), 21)
+    ]
+    assert health["failed_logins"] == 21
 
 
 async def test_tokens_are_compared_in_constant_time(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

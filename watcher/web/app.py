@@ -61,7 +61,8 @@ def build_app(
         early_stopping: what the present configuration says of each selection's jobs.
         more: routes of other parts, such as the page behind veto links.
     """
-    sessions, throttle, desk = sessions or Sessions(clock), Throttle(clock), Desk(store, handlers or {})
+    sessions, throttle = sessions or Sessions(clock), Throttle(clock, telemetry.login)
+    desk = Desk(store, handlers or {})
     changes = changes or Changes(clock)
     api = Api(store, clock, telemetry, health, early_stopping)
     pages = Pages(store, clock, health, receivers=receivers, early_stopping=early_stopping)

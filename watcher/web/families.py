@@ -34,7 +34,8 @@ _WHY_NOT = ", ".join(f"`{reason.value}`" for reason in FailureReason)
 LABELS = {
     "account": "the account's name in the configuration",
     "outcome": f"`ok`, or why not: {_WHY_NOT} (of a call also `aborted`, when the program stopped). Of cancels, what "
-    "became of one: `proposed`, `requested`, `post_failed`, `vetoed`, `withdrawn`, `confirmed`, `overtaken`, `failed`",
+    "became of one: `proposed`, `requested`, `post_failed`, `vetoed`, `withdrawn`, `confirmed`, `overtaken`, `failed`. "
+    "Of logins `ok`, `wrong` (token), `slowed` (too many wrong ones from that address: not looked at)",
     "endpoint": "which call of the API: `list_jobs`, `get_job`, `get_metrics` and the like, never an address",
     "rule": "the rule's name in the configuration",
     "reason": "why an alert changed: `first`, `again`, `resolved`, `cancel_proposed` and the like",
@@ -85,6 +86,12 @@ _ALL = (
         ("account",),
     ),
     Family("watcher_faults_total", Kind.COUNTER, "Faults of the watcher itself, each time seen.", ("kind",)),
+    Family(
+        "watcher_web_logins_total",
+        Kind.COUNTER,
+        "Logins to the page; a wrong token of a program counts as one, a right one does not.",
+        ("outcome",),
+    ),
     Family("watcher_build_info", Kind.GAUGE, "Always 1.", ("version",)),
     Family(
         "watcher_sweep_interval_seconds",

@@ -41,6 +41,7 @@ class LoginPages:
         if not self._sessions.knows(fields.get("token", "").strip()):
             self._throttle.failed(request)
             return self._page(403, next=then, failed=True)
+        self._throttle.passed()
         answer = RedirectResponse(then, 303)
         self._sessions.begin(answer, name)
         return answer

@@ -17,6 +17,7 @@ from watcher.domain.observations import Status
 from watcher.service.ports import Reads
 from watcher.service.records import MANUAL, AlertQuery, ProposalState, Pulse
 from watcher.web.families import FAMILIES, MOST_VALUES, OTHER, SECONDS
+from watcher.web.throttle import Login
 
 _MANY = 100_000
 _OPEN = tuple(state for state in ProposalState if state.open)
@@ -87,6 +88,9 @@ class PrometheusTelemetry:
         self._saved_steps = self._made(Counter, "watcher_saved_steps_total")
         self._saved_dollars = self._made(Counter, "watcher_saved_dollars_total")
         self._faults = self._made(Counter, "watcher_faults_total")
+        self._logins = self._made(Counter, "watcher_web_logins_total")
+        for login in Login:  # from 0 on: Prometheus sees no increase in a series that begins with 1
+            self._logins.labels(login.value)
         self._made(Gauge, "watcher_build_info").labels(__version__).set(1)
 
     def _made(self, kind: type[W], name: str) -> W:
@@ -125,6 +129,9 @@ class PrometheusTelemetry:
 
     def fault(self, kind: str) -> None:
         self._faults.labels(self._labels.keep("kind", kind)).inc()
+
+    def login(self, outcome: Login) -> None:
+        self._logins.labels(outcome.value).inc()
 
     def exposition(self, vitals: Vitals, gauges: StoreGauges | None) -> bytes:
         """The whole text of a scrape; None when the store could not be read, which is then said in its place."""
