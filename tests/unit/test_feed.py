@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watcher.domain.feed import Arrival, Feed, arrival_order, step_order
 from watcher.domain.observations import EvalRow, Row, TrainRow
@@ -77,3 +79,32 @@ def test_rows_of_one_attempt_stand_by_step_and_train_before_eval() -> None:
     rows: list[Row] = [EvalRow(2, 25, 1.0), train(3, 30), train(2, 20), train(1, 40)]
 
     assert step_order(rows) == [rows[3], rows[2], rows[0], rows[1]]
+
+
+_small = st.integers(0, 6)
+some_rows = st.lists(
+    st.one_of(
+        st.builds(TrainRow, _small, _small, st.sampled_from([1.0, 2.0])),
+        st.builds(EvalRow, _small, _small, st.sampled_from([1.0, 2.0])),
+    ),
+    max_size=6,
+)
+
+
+@given(before=some_rows, attempt=st.none() | st.builds(train, _small, _small), rows=some_rows)
+def test_rows_go_back_when_one_of_them_does_in_its_turn(
+    before: list[Row], attempt: TrainRow | None, rows: list[Row]
+) -> None:
+    feed = fed(*before)
+    if attempt is not None:
+        feed.begin_attempt(attempt)
+    foreseen, back = feed.goes_back(rows), False
+    for row in rows:
+        arrival = feed.classify(row)
+        back |= arrival in (Arrival.ATTEMPT, Arrival.LATE)
+        if arrival is Arrival.NEW:
+            feed.take(row)
+        if back:
+            break
+
+    assert foreseen is back

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from watcher.domain import codec
+from watcher.domain.alerts import Subject
 from watcher.domain.observations import Observation
 from watcher.domain.rule import Rule
 from watcher.domain.verdicts import Unknown, Verdict
@@ -76,3 +77,12 @@ class Cell:
         except (TypeError, ValueError, KeyError, AttributeError):
             return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A rule raised: which one, on what, and the exception's type."""
+
+    rule: str
+    subject: Subject
+    error: BaseException

@@ -20,7 +20,7 @@ from watcher.domain.alerts import (
     fire,
     resolve,
 )
-from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell
+from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell, Crash
 from watcher.domain.life import AT_ONCE, Life, Waiting
 from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
@@ -32,18 +32,6 @@ IN_PART = "some rows could not be made out"
 
 AlertKey = tuple[str, str]
 """(rule, kind)."""
-
-
-_Numbered = tuple[int, Observation]
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A rule raised: which one, on what, and the exception's type."""
-
-    rule: str
-    subject: Subject
-    error: BaseException
 
 
 @dataclass(slots=True)
@@ -98,11 +86,11 @@ class Fold:
         """
         steps = self._steps(observations)
         told: list[tuple[int, Transition]] = []
-        for cell, seen in self._dealt(list(enumerate(observations))):
+        for cell, numbers, seen in self._dealt(observations):
             if cell.rule.timed:
-                self._fold(cell, (observation for _, observation in seen))
+                self._fold(cell, seen)
                 continue
-            rest = iter(seen)
+            rest = zip(numbers, seen, strict=True)
             while (turn := self._until_turn(cell, rest, now)) is not None:
                 number, verdict = turn
                 self.last_step = steps[number]
@@ -116,8 +104,8 @@ class Fold:
     def observe_silently(self, observations: Iterable[Observation]) -> None:
         """History: states change, nothing is judged and no alert changes. Follow it with `judge_all`."""
         observations = list(observations)
-        for cell, seen in self._dealt(list(enumerate(observations))):
-            self._fold(cell, (observation for _, observation in seen))
+        for cell, _, seen in self._dealt(observations):
+            self._fold(cell, seen)
         self.last_step = next(reversed(self._steps(observations)), self.last_step)
 
     def judge_all(self, now: datetime, *, timed: bool = True) -> list[Transition]:
@@ -248,13 +236,18 @@ class Fold:
             steps.append(last)
         return steps
 
-    def _dealt(self, numbered: list[_Numbered]) -> Iterator[tuple[Cell, list[_Numbered]]]:
-        """Each rule that is in order, with what it sees of them; what is done with it is put down to it."""
-        kinds = frozenset(type(observation) for _, observation in numbered)
+    def _dealt(
+        self, observations: Sequence[Observation]
+    ) -> Iterator[tuple[Cell, Sequence[int], Sequence[Observation]]]:
+        """Each rule that is in order, with what it sees and its numbers; what is done with them is put down to it."""
+        kinds = frozenset(map(type, observations))
+        everything = range(len(observations))
         for cell in self._timed(self._cells_seeing(kinds)):
-            if cell.usable:
-                sees = cell.rule.sees
-                yield cell, numbered if len(kinds) == 1 else [pair for pair in numbered if isinstance(pair[1], sees)]
+            if cell.usable and len(kinds) == 1:
+                yield cell, everything, observations
+            elif cell.usable:
+                numbers = [n for n in everything if isinstance(observations[n], cell.rule.sees)]
+                yield cell, numbers, [observations[n] for n in numbers]
 
     def _cells_seeing(self, kinds: frozenset[type]) -> list[Cell]:
         """Those that see any of these types."""
@@ -268,7 +261,9 @@ class Fold:
         except Exception as error:  # noqa: BLE001 - a rule that raises blinds itself on this subject, nothing else
             self._crashed(cell, error)
 
-    def _until_turn(self, cell: Cell, rest: Iterator[_Numbered], now: datetime) -> tuple[int, Verdict] | None:
+    def _until_turn(
+        self, cell: Cell, rest: Iterator[tuple[int, Observation]], now: datetime
+    ) -> tuple[int, Verdict] | None:
         try:
             return cell.until_turn(rest, now, waiting=self._waiting)
         except Exception as error:  # noqa: BLE001 - as above

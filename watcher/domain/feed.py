@@ -1,5 +1,7 @@
 """Where a row belongs: new, a repetition, the start of another attempt, or late."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,7 +33,7 @@ class Feed:
 
     def classify(self, row: Row) -> Arrival:
         """What the row is; changes nothing."""
-        if row.step >= self.attempt_step and 0 < row.at_ns < self.attempt_ns:
+        if self._is_superseded(row):
             return Arrival.SUPERSEDED
         last = self.train if isinstance(row, TrainRow) else self.eval
         if last is None or row.step > last.step:
@@ -39,6 +41,21 @@ class Feed:
         if row.step == last.step:
             return Arrival.DUPLICATE if _same(row, last) else Arrival.NEW
         return Arrival.ATTEMPT if row.at_ns > last.at_ns else Arrival.LATE
+
+    def goes_back(self, rows: Iterable[Row]) -> bool:
+        """Whether one of these, were they taken in turn, is late or the first of another attempt; changes nothing."""
+        newest: dict[type[Row], float] = {type(row): row.step for row in (self.train, self.eval) if row is not None}
+        for row in rows:
+            if self._is_superseded(row):
+                continue
+            kind = type(row)
+            if row.step < newest.get(kind, -math.inf):
+                return True
+            newest[kind] = row.step
+        return False
+
+    def _is_superseded(self, row: Row) -> bool:
+        return 0 < row.at_ns < self.attempt_ns and row.step >= self.attempt_step
 
     def take(self, row: Row) -> None:
         """The row is now the newest of its kind, unless it is late."""

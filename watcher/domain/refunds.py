@@ -20,6 +20,7 @@ OVERDUE_AFTER = timedelta(hours=24)
 """Our patience, counted from the early stop or the restart: the service names none."""
 TOLERANCE = 0.1
 """How far an amount may be from the expected one, as a share of it: the formula is not published."""
+_REFUNDED = (Status.ERROR, Status.USER_ERROR, Status.CANCELLED)
 _KEPT = 10
 _CENT = Decimal("0.01")
 
@@ -129,6 +130,12 @@ class Ledger:
             restarted=self.restarted_at is not None,
             priced_late=self.price_nano is None,
         )
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing was credited and nothing happened for which something should be: most jobs, at all times."""
+        ended = self.status in _REFUNDED or self.stopped_at is not None or self.restarted_at is not None
+        return not ended and not self.credits
 
     @property
     def lowered(self) -> Decimal | None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from watcher.domain.alerts import Alert, Subject, Transition, TransitionReason
 from watcher.domain.cancel_policy import CancelPolicy, out_of_bounds
-from watcher.domain.engine import Crash, Fold
+from watcher.domain.cells import Crash
+from watcher.domain.engine import Fold
 from watcher.domain.feed import Arrival, Feed, step_order
 from watcher.domain.observations import EvalRow, Row, Snapshot, Status, TrainRow
 from watcher.domain.rule import Rule, SubjectKind

@@ -4,7 +4,6 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 SIGMA_OF_MEDIAN_STEP = 1.0484
 """Standard deviation of normal noise over the median of |x[i] - x[i-1]|: 1.4826 / sqrt 2."""
@@ -37,9 +36,10 @@ class MedianWindow:
 
     def push(self, value: float, size: int) -> None:
         """Add a value and forget the oldest beyond `size`; the size may change from push to push."""
-        self.recent.append(short(value))
-        if len(self.recent) > size:
-            del self.recent[: len(self.recent) - size]
+        recent = self.recent
+        recent.append(float(f"{value:.7g}"))  # `short`, without the call
+        if len(recent) > size:
+            del recent[: len(recent) - size]
 
     def median(self) -> float:
         """See `middle`."""
@@ -69,7 +69,7 @@ class RunningMedian(_Ordered):
 
     def push(self, value: float, size: int) -> None:
         """Add a value and forget the oldest beyond `size`; the size may change from push to push."""
-        value = float(f"{value:.7g}")  # `short`, without the call
+        value = float(f"{value:.7g}")
         recent, ordered = self.recent, self._ordered
         recent.append(value)
         insort(ordered, value)
@@ -82,7 +82,9 @@ class RunningMedian(_Ordered):
 
     def median(self) -> float:
         """See `middle`."""
-        return middle(self._ordered)
+        ordered = self._ordered
+        n = len(ordered)
+        return ordered[n // 2] if n % 2 else middle(ordered)
 
     def quantile(self, share: float) -> float:
         """The value below which a share of the others lies, without interpolation; 0.0 without values."""
@@ -138,26 +140,29 @@ class Blocks:
 
     def whole(self) -> tuple[int, float]:
         """How many rows there are, and their mean (0.0 without rows)."""
-        count = self.rows
-        return count, sum(self.sums) / count if count else 0.0
+        sums = self.sums
+        if not sums:
+            return 0, 0.0
+        count = (len(sums) - 1) * self.per + self.filled
+        return count, sum(sums) / count
 
     def part(self, after: float, until: float) -> tuple[int, float]:
         """How many rows lie in the blocks that end in (after, until], and their mean (0.0 without rows)."""
-        return self._between(bisect_left(self.ends, after + 1e-9), bisect_left(self.ends, until + 1e-9))
+        return self.parts((after, until))[0]
 
     def parts(self, borders: Sequence[float]) -> list[tuple[int, float]]:
-        """The parts between neighbouring borders, which ascend."""
-        ends = self.ends
-        places = [bisect_left(ends, border + 1e-9) for border in borders]
-        return [self._between(low, high) for low, high in pairwise(places)]
-
-    def _between(self, low: int, high: int) -> tuple[int, float]:
-        if low >= high:
-            return 0, 0.0
-        count = (high - low) * self.per
-        if high == len(self.ends):
-            count -= self.per - self.filled
-        return count, sum(self.sums[low:high]) / count
+        """The parts between neighbouring borders, which ascend: one look for each border, where `part` takes two."""
+        ends, sums, found = self.ends, self.sums, list[tuple[int, float]]()
+        low = bisect_left(ends, borders[0] + 1e-9)
+        for border in borders[1:]:
+            high = bisect_left(ends, border + 1e-9)
+            if low < high:
+                count = (high - low) * self.per - (self.per - self.filled if high == len(ends) else 0)
+                found.append((count, sum(sums[low:high]) / count))
+            else:
+                found.append((0, 0.0))
+            low = high
+        return found
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from datetime import datetime
 import structlog
 
 from watcher.domain.alerts import WATCHER, AlertState, Subject, Transition
-from watcher.domain.engine import Crash, Fold
+from watcher.domain.cells import Crash
+from watcher.domain.engine import Fold
 from watcher.domain.observations import Fault, Observation
 from watcher.domain.phrasing import slug
 from watcher.domain.rule import Rule

@@ -99,14 +99,7 @@ class Visit:
 
     def wants_history(self, rows: Sequence[Row]) -> bool:
         """Whether folding these rows may need the job's whole history: one of them goes back, or a rule is rebuilt."""
-        if self.book.stale:
-            return True
-        feed = replace(self.book.state.feed)
-        for row in rows:
-            if feed.classify(row) in (Arrival.ATTEMPT, Arrival.LATE):
-                return True
-            feed.take(row)
-        return False
+        return bool(self.book.stale) or self.book.state.feed.goes_back(rows)
 
     def take_rows(self, rows: Sequence[Row], history: Sequence[Observation]) -> None:
         """New rows, one by one. `history` is what the store has of the job, given when `wants_history` asked.

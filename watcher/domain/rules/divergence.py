@@ -24,7 +24,6 @@ _LN2 = math.log(2.0)
 """What DPO begins at, exactly (nats): policy and reference are the same model."""
 _OFFSET = 0.1
 """Share of the start under which differences fade: 0.01 to 0.03 after a start of 4 is no event."""
-_LOG_UNIT = math.log1p(_OFFSET)
 _CEILING = 1e12
 """Losses are cut at this many times the start, so that sums stay finite."""
 _LEVEL_ROWS = (3, 15, 16)
@@ -189,8 +188,8 @@ class Divergence:
             s.verdict = None
         if s.off or (s.verdict is not None and s.verdict.findings[-1].may_cancel):
             return
-        if s.from_start.rows < _FEWEST and s.from_best.rows < _FEWEST:
-            return  # most rows by far: no excursion to be looked at
+        if max(s.from_start.rows, s.from_best.rows) < _FEWEST:
+            return
         for over_start in (True, False):
             view = self._view(s, over_start=over_start)
             if view is not None and self._judged(s, view):
@@ -259,7 +258,7 @@ def _row(s: DivergenceState, step: int, loss: float) -> None:
     if loss < 0.0 or s.start <= 0.0:
         s.off = True  # a surrogate loss around zero (reinforcement learning) has no level to leave
         return
-    y = math.log(min(loss / s.start, _CEILING) + _OFFSET) - _LOG_UNIT
+    y = math.log(min(loss / s.start, _CEILING) + _OFFSET) - math.log1p(_OFFSET)
     s.rows += 1
     s.step = step
     if s.rows > 1:
@@ -268,7 +267,8 @@ def _row(s: DivergenceState, step: int, loss: float) -> None:
         s.early_sum += y
     s.last, s.noise = y, SIGMA_OF_MEDIAN_STEP * s.jumps.median()
     least, most, part = _LEVEL_ROWS
-    s.level.push(y, max(least, min(most, int(_planned_rows(s) / part))))
+    planned = _planned_rows(s)
+    s.level.push(y, most if planned >= most * part else max(least, int(planned / part)))
     level, touch = s.level.median(), _TOUCH[0] + _TOUCH[1] * s.noise
     if s.rows >= least and level < s.best:
         s.best, s.best_step = level, step

@@ -42,6 +42,8 @@ class Refund:
         state.take(observation)
 
     def judge(self, state: Ledger, now: datetime) -> Verdict:
+        if state.at_rest:
+            return CLEAR
         found = refunds.claim(state, now, overdue_after=self.overdue_after, tolerance=self.tolerance)
         step = state.meter.done
         findings = [_seen(found, index, step) for index in range(len(found.credits))]

@@ -130,13 +130,17 @@ class Stall:
 def _take_row(state: StallState, row: TrainRow) -> None:
     state.training = True
     state.step = highest(state.step, row.step)
-    state.newest_ns = max(state.newest_ns, row.at_ns)
-    if state.last_ns > 0 and row.at_ns > state.last_ns:
-        gap = (row.at_ns - state.last_ns) / _SECOND
-        state.gaps.append(gap)
-        del state.gaps[:-_GAPS]
+    at_ns, last_ns, gaps = row.at_ns, state.last_ns, state.gaps
+    state.newest_ns = max(state.newest_ns, at_ns)
+    if at_ns <= last_ns:
+        return
+    if last_ns > 0:
+        gap = (at_ns - last_ns) / _SECOND
+        gaps.append(gap)
+        if len(gaps) > _GAPS:
+            del gaps[:-_GAPS]
         state.pause = max(gap, state.pause * _FADING)
-    state.last_ns = max(state.last_ns, row.at_ns)
+    state.last_ns = at_ns
 
 
 def _take_snapshot(state: StallState, snapshot: Snapshot) -> None:
