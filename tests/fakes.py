@@ -93,6 +93,8 @@ class FakeJob:
     events: list[Event] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
     listed: bool = True
+    garbled: bool = False
+    """Whether its entry of the list can't be made out."""
     deleted: bool = False
     created_at: datetime = START
     updated_at: datetime = START
@@ -179,7 +181,10 @@ class FakeProvider:
 
     async def list_jobs(self) -> Listing:
         self._ask("list")
-        return Listing(jobs=tuple(self._listed(j) for j in self.jobs.values() if j.listed and not j.deleted))
+        listed = [job for job in self.jobs.values() if job.listed and not job.deleted]
+        bad = tuple(job.job_id for job in listed if job.garbled)
+        jobs = tuple(self._listed(job) for job in listed if not job.garbled)
+        return Listing(jobs=jobs, bad=len(bad), bad_ids=bad)
 
     async def get_job(self, job_id: str) -> JobDetail:
         job = self._job("job", job_id)

@@ -145,6 +145,7 @@ class Scene:
             routes=(Route(receivers=("team",), group_by=("account", "job", "rule", "kind")),)
         )
     )
+    account_rules: tuple[Rule, ...] = (ProviderUnreachable(),)
     watches: Callable[[str], bool] = lambda _job_id: True
     clock: FakeClock = field(default_factory=FakeClock)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
@@ -195,7 +196,7 @@ class Scene:
                 interval=timedelta(seconds=SWEEP_EVERY),
                 lookback=self.lookback,
                 select=lambda job: selection if self.watches(job.job_id) else None,
-                rules=(ProviderUnreachable(),),
+                rules=self.account_rules,
             ),
             provider=self.provider,
             store=self.store,
@@ -342,7 +343,7 @@ class Scene:
         for name, value in changes.items():
             if name in ("loss", "grad_norm", "quiet", "step"):
                 setattr(course, name, value)
-            elif name in ("status", "listed", "deleted"):
+            elif name in ("status", "listed", "deleted", "garbled"):
                 setattr(job, name, value)
             elif name == "eval_loss":
                 job.rows.append(EvalRow(course.step, ns(self.now), value))

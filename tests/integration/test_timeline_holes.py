@@ -23,8 +23,10 @@ from tests.timeline import (
 )
 from tests.toys import Mean
 from watcher.domain.observations import Row, TrainRow
+from watcher.domain.rules.drift import DriftRule
 from watcher.domain.rules.stall import Stall
 from watcher.service.records import JobKey
+from watcher.web.telemetry import PrometheusTelemetry, Vitals
 
 
 @pytest.fixture
@@ -160,6 +162,33 @@ async def test_a_cancel_of_its_own_waits_too(tmp_path: Path) -> None:
         await play.run("20m")
 
         assert play.provider.posts == []
+
+
+# --- what is told of it ---
+
+
+async def test_what_goes_on_unreadable_is_told_and_counted(tmp_path: Path) -> None:
+    """Five sweeps are two and a half minutes; once, and for a moment, is nobody's business."""
+    counted = PrometheusTelemetry()
+    async with scene(tmp_path, account_rules=(DriftRule(),), telemetry=counted) as play:
+        play.job(total_steps=1000)
+        play.job("ft-2", total_steps=1000)
+        spoilt(play, "5m", "8m", lambda row: row.step in (20, 21))
+        play.at("2m", "ft-2", garbled=True)
+        play.at("3m", "ft-2", garbled=False)
+        play.at("20m", "ft-2", garbled=True)
+        play.at("25m", "ft-2", garbled=False)
+        play.expect(between("7m", "7m30s"), firing("drift", "main", "unreadable:rows"))
+        play.expect(between("22m", "23m"), resolved("drift", "main", "unreadable:rows"))
+        play.expect(between("22m", "22m30s"), firing("drift", "main", "unreadable:jobs"))
+        await play.run("24m")
+
+        (rows,) = play.of(firing("drift", "main", "unreadable:rows"))
+        assert rows.title == "main: the API's answers can't be made out: rows"
+        assert "ft-1" in dict(rows.facts).values()
+    text = counted.exposition(Vitals(), None).decode()
+    assert 'watcher_unreadable_total{account="main",what="jobs"} 11.0' in text
+    assert 'watcher_unreadable_total{account="main",what="rows"} 24.0' in text
 
 
 # --- what time alone tells ---

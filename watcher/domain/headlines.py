@@ -33,6 +33,7 @@ _KINDS = {
     ("early_stop", "no_best"): "stopped early without a best step",
     ("early_stop", "forecast"): "may soon be stopped early",
     ("stall", "uploading"): "hangs after training",
+    ("drift", "unreadable"): "the API's answers can't be made out",
     ("failure", "user_error"): "failed for its data or settings",
     ("failure", "billing"): "stopped for billing",
     ("refund", "overdue"): "refund is overdue",
@@ -48,7 +49,7 @@ _KINDS = {
     ("watcher_fault", "cancel_rate"): "auto-cancel stopped",
 }
 
-_NAMED = frozenset({"rule_crash", "cancel_rate", "status", "event", "metric"})
+_NAMED = frozenset({"rule_crash", "cancel_rate", "status", "event", "metric", "unreadable"})
 """Kinds whose second part is a name that people know."""
 
 

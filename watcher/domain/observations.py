@@ -170,11 +170,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
-    """How one pass over one account went: `reason` is None when the account could be seen."""
+    """How one pass over one account went: `reason` is None when the account could be seen.
+
+    `unreadable` tells of entries of the answers that could not be made out: (what they are, how many, one job's id).
+    """
 
     at: datetime
     reason: str | None = None
     detail: str = ""
+    unreadable: tuple[tuple[str, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

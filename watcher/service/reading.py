@@ -67,6 +67,8 @@ class JobReader:
     async def _read_detail(self, visit: Visit, drift: list[Drift]) -> None:
         answer = await self._provider.get_job(visit.book.key.job_id)
         drift += answer.drift
+        if answer.bad:
+            visit.unreadable["events"] += answer.bad
         visit.take_detail(answer.snapshot, answer.events)
 
     async def _read_due_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
@@ -125,6 +127,7 @@ class JobReader:
             account, job, count = book.key.account, book.key.job_id, answer.torn.count
             log.warning("metrics.rows_unreadable", account=account, job=job, count=count)
             newest = max([row.step for row in answer.rows], default=0)
+            visit.unreadable["rows"] += count
             if holes.take_torn(answer.torn, start, max(newest, book.state.pace.train_step or 0), OVERLAP_STEPS):
                 visit.take_unreadable()
         book.fold.in_part |= holes.open

@@ -4,7 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from watcher.domain.observations import SweepOutcome
 from watcher.service.errors import FailureReason
+from watcher.service.ports import Telemetry
 
 _BLINDING = frozenset({FailureReason.AUTH, FailureReason.FORBIDDEN, FailureReason.BILLING})
 
@@ -22,10 +24,32 @@ class SweepReport:
     failed: Counter[str] = field(default_factory=Counter)
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds of each rule."""
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """Entries of answers that could not be made out, by what they are: `jobs`, `rows`, `events`."""
+    unread_in: dict[str, str] = field(default_factory=dict)
+    """The first job in whose answers, or as which, they came."""
 
     @property
     def ok(self) -> bool:
         return self.reason is None
+
+    def take_unreadable(self, what: str, count: int, job_id: str = "") -> None:
+        """Entries that could not be made out."""
+        self.unreadable[what] += count
+        self.unread_in.setdefault(what, job_id)
+
+    def outcome(self) -> SweepOutcome:
+        """What rules on the account see of it."""
+        unread = tuple((what, count, self.unread_in[what]) for what, count in sorted(self.unreadable.items()))
+        return SweepOutcome(at=self.at, reason=self.reason, detail=self.detail, unreadable=unread)
+
+    def count(self, telemetry: Telemetry, seconds: float) -> None:
+        """Count it, when it has taken so long."""
+        for rule, some in self.spent.items():
+            telemetry.rule(rule, some)
+        for what, count in self.unreadable.items():
+            telemetry.unreadable(self.account, what, count)
+        telemetry.sweep(self.account, self.reason, seconds, self.rows)
 
     def take_spent(self, seconds: dict[str, float]) -> None:
         """What rules took on one job, by name, is counted here from now on."""

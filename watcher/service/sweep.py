@@ -11,7 +11,7 @@ import structlog
 
 from watcher.domain.alerts import Subject, TransitionReason
 from watcher.domain.cadence import ended_long_ago
-from watcher.domain.observations import Drift, Snapshot, SweepOutcome
+from watcher.domain.observations import Drift, Snapshot
 from watcher.domain.rule import SubjectKind
 from watcher.service.book import JobBook, new_book
 from watcher.service.cancels import CancelDesk
@@ -88,11 +88,10 @@ class Sweeper:
                 drift += listing.drift
                 if listing.bad:
                     log.warning("list.entries_unreadable", account=self.config.name, count=listing.bad)
+                    report.take_unreadable("jobs", listing.bad, next(iter(listing.bad_ids), ""))
                 await self._visit_all(listing.jobs, set(listing.bad_ids), report, drift, now)
-            await self._conclude(report, drift, now)
-            for rule, seconds in report.spent.items():
-                self._telemetry.rule(rule, seconds)
-            self._telemetry.sweep(self.config.name, report.reason, self._clock.monotonic() - begun, report.rows)
+            await self._conclude(report, drift)
+            report.count(self._telemetry, self._clock.monotonic() - begun)
             self._steps_settled = steps
             return report
 
@@ -330,6 +329,8 @@ class Sweeper:
             self._shelf.waits.note(visit.book.record)
         self._cancels.consider(visit)
         report.rows += visit.rows
+        for what, number in visit.unreadable.items():
+            report.take_unreadable(what, number, visit.book.key.job_id)
         report.take_spent(visit.book.fold.spent)
         for crash in visit.book.fold.crashes:
             self._faults.crashed(crash)
@@ -375,13 +376,12 @@ class Sweeper:
 
     # --- the account ---
 
-    async def _conclude(self, report: SweepReport, drift: list[Drift], now: datetime) -> None:
+    async def _conclude(self, report: SweepReport, drift: list[Drift]) -> None:
         if report.reason is None:
             report.reason = report.blinding()
         if report.reason is not None and not report.detail:
             report.detail = f"{sum(report.failed.values())} of {report.jobs} jobs could not be read"
-        outcome = SweepOutcome(at=now, reason=report.reason, detail=report.detail)
-        for transition in await self._account.take([*drift, outcome], now):
+        for transition in await self._account.take([*drift, report.outcome()], report.at):
             self._telemetry.alert(transition.alert.rule, transition.reason.value)
         await self._faults.flush()
         if report.reason is not None:

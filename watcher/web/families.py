@@ -44,6 +44,7 @@ LABELS = {
     "kind": "what is wrong with the watcher, as in the alert `watcher_fault`",
     "status": "the job's status; a word that this version does not know counts as `unrecognised`",
     "state": "of an effect `due`, `waiting`, `claimed` or `dead`; of a cancel `proposed` or `requested`",
+    "what": "`jobs` of the list, `rows` of metrics or `events` of a job's log",
     "version": "the program's version",
 }
 """What each label says. None names a job: the number of series follows the configuration, not the jobs."""
@@ -59,6 +60,12 @@ _ALL = (
     ),
     Family("watcher_api_request_duration_seconds", Kind.HISTOGRAM, "How long those calls took.", ("endpoint",)),
     Family("watcher_rows_total", Kind.COUNTER, "New rows of metrics that were judged."),
+    Family(
+        "watcher_unreadable_total",
+        Kind.COUNTER,
+        "Entries of the API's answers that could not be made out, each time seen.",
+        ("account", "what"),
+    ),
     Family(
         "watcher_rule_seconds_total",
         Kind.COUNTER,

@@ -81,6 +81,7 @@ class PrometheusTelemetry:
         self._requests = self._made(Counter, "watcher_api_requests_total")
         self._request_seconds = histogram("watcher_api_request_duration_seconds")
         self._rows = self._made(Counter, "watcher_rows_total")
+        self._unreadable = self._made(Counter, "watcher_unreadable_total")
         self._rule_seconds = self._made(Counter, "watcher_rule_seconds_total")
         self._alerts = self._made(Counter, "watcher_alerts_total")
         self._notifications = self._made(Counter, "watcher_notifications_total")
@@ -108,6 +109,9 @@ class PrometheusTelemetry:
         self._sweeps.labels(account, self._labels.keep("outcome", reason or "ok")).inc()
         self._sweep_seconds.observe(seconds)
         self._rows.inc(rows)
+
+    def unreadable(self, account: str, what: str, count: int) -> None:
+        self._unreadable.labels(self._labels.keep("account", account), self._labels.keep("what", what)).inc(count)
 
     def alert(self, rule: str, reason: str) -> None:
         self._alerts.labels(self._labels.keep("rule", rule), self._labels.keep("reason", reason)).inc()
