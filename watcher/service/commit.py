@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from watcher.service.ports import Clock, Store, Writes
@@ -23,6 +23,21 @@ class _Waiting:
     done: asyncio.Future[None]
 
 
+class Coming:
+    """`with committer.coming:` a piece of work is on its way, or ends in here without any."""
+
+    def __init__(self, arrived: asyncio.Event) -> None:
+        self._arrived = arrived
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        self._arrived.set()
+
+
 class Committer:
     """Takes whole pieces of work and commits what is waiting together; a failing group is committed one by one."""
 
@@ -30,18 +45,8 @@ class Committer:
         self._store, self._clock, self._committed = store, clock, committed
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._coming = 0
         self._arrived = asyncio.Event()
-
-    @contextmanager
-    def coming(self) -> Iterator[None]:
-        """A piece of work is on its way, or ends in here without any."""
-        self._coming += 1
-        try:
-            yield
-        finally:
-            self._coming -= 1
-            self._arrived.set()
+        self.coming = Coming(self._arrived)
 
     async def commit(self, work: Callable[[Writes], None]) -> None:
         """Returns when the work is durable.
@@ -71,7 +76,7 @@ class Committer:
     async def _linger(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                while len(self._waiting) < min(MOST, self._coming):
+                while len(self._waiting) < min(MOST, self.coming.count):
                     self._arrived.clear()
                     await self._arrived.wait()
 

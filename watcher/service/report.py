@@ -23,7 +23,7 @@ class SweepReport:
     rows: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     spent: dict[str, float] = field(default_factory=dict)
-    """Seconds of each rule."""
+    """Seconds of each rule on any job since the last sweep; all folds of the account add to it."""
     unreadable: Counter[str] = field(default_factory=Counter)
     """Entries of answers that could not be made out, by what they are: `jobs`, `rows`, `events`."""
     unread_in: dict[str, str] = field(default_factory=dict)
@@ -47,15 +47,10 @@ class SweepReport:
         """Count it, when it has taken so long."""
         for rule, some in self.spent.items():
             telemetry.rule(rule, some)
+        self.spent.clear()
         for what, count in self.unreadable.items():
             telemetry.unreadable(self.account, what, count)
         telemetry.sweep(self.account, self.reason, seconds, self.rows)
-
-    def take_spent(self, seconds: dict[str, float]) -> None:
-        """What rules took on one job, by name, is counted here from now on."""
-        while seconds:
-            rule, some = seconds.popitem()
-            self.spent[rule] = self.spent.get(rule, 0.0) + some
 
     def blinding(self) -> str | None:
         """Why the account counts as not seen: a key or balance problem anywhere, or more than half of the jobs unread.

@@ -116,7 +116,7 @@ class Faults:
 
     def over(self, kind: str, key: str) -> None:
         """A fault has ended; nothing happens when it was not open."""
-        if _name(kind, key) in self._open:
+        if self._open and _name(kind, key) in self._open:
             self._open.discard(_name(kind, key))
             self._waiting.append(Fault(at=self._clock.now(), kind=kind, key=key, detail="", over=True))
 

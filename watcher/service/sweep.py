@@ -1,10 +1,11 @@
 """One pass over one account: list the jobs, look at each that is watched, judge, and commit job by job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ from watcher.service.records import JobKey, ProposalState
 from watcher.service.report import SweepReport
 from watcher.service.shelf import Shelf
 from watcher.service.subjects import Faults, SubjectBook
+from watcher.service.turns import Undone, in_turns
 from watcher.service.visit import Visit
 
 log = structlog.get_logger(__name__)
@@ -59,6 +61,7 @@ class Sweeper:
         """Of jobs whose books were put away by a reload."""
         self._listed_at = 0.0
         self._clock_steps = self._steps_settled = 0
+        self._spent: dict[str, float] = {}
 
     def distrust_clock(self) -> None:
         """The clock stepped: the next whole sweep concludes nothing from the passing of time and confirms no breach."""
@@ -72,7 +75,7 @@ class Sweeper:
         """
         async with self._sweeping:
             now, begun, steps = self._clock.now(), self._clock.monotonic(), self._clock_steps
-            report = SweepReport(account=self.config.name, at=now)
+            report = SweepReport(account=self.config.name, at=now, spent=self._spent)
             drift = list[Drift]()
             await self._shelf.recall(self.config.name)
             await self._load(self._shelf.urgent)
@@ -108,7 +111,7 @@ class Sweeper:
         if book is None or not book.lock.locked():
             return None  # thrown away while the caller waited for its lock
         visit, failure = self._visit(book, self._clock.now()), None
-        with self._thrown_away(book):
+        with Undone(self._throw_away, book):
             try:
                 await self._reader.look(visit, None, [], detail=True)
             except ProviderError as error:  # what was seen before it is folded, so it is committed
@@ -127,7 +130,7 @@ class Sweeper:
         Raises:
             StoreError: it is not stored, and the job's book is thrown away.
         """
-        with self._thrown_away(visit.book):
+        with Undone(self._throw_away, visit.book):
             await self._commit(visit)
 
     def locked(self, job_id: str) -> asyncio.Lock | None:
@@ -222,16 +225,20 @@ class Sweeper:
         seen = jobs.keys() | unreadable
         missing = [job_id for job_id in (*self._books, *unloaded) if job_id not in seen]
         closed = self._shelf.closed
-        work = [(i, self._visit_listed(job, report, drift, now)) for i, job in jobs.items() if i not in closed]
-        work += [(job_id, self._visit_missing(job_id, report, now)) for job_id in missing]
-        failures = await asyncio.gather(*(self._guarded(job_id, visiting) for job_id, visiting in work))
+        listings = (
+            self._guarded(job.job_id, self._visit_listed(job, report, drift, now))
+            for job in jobs.values()
+            if job.job_id not in closed
+        )
+        others = (self._guarded(job_id, self._visit_missing(job_id, report, now)) for job_id in missing)
+        failures = await in_turns(chain(listings, others))
         if failures and all(isinstance(failure, StoreError) for failure in failures):
             raise failures[0] or StoreError
 
     async def _guarded(self, job_id: str, work: Coroutine[Any, Any, None]) -> Exception | None:
         """What work on one job failed with: told, and no other job's business."""
         try:
-            with self._committer.coming():
+            with self._committer.coming:
                 await work
         except StoreError as error:
             return error
@@ -241,20 +248,15 @@ class Sweeper:
             return error
         return None
 
-    @contextmanager
-    def _thrown_away(self, book: JobBook) -> Iterator[None]:
-        """Whatever fails in here leaves the book ahead of the store: it is thrown away and loaded again."""
-        try:
-            yield
-        except BaseException:
-            if self._books.get(book.key.job_id) is book:
-                del self._books[book.key.job_id]
-                self._shelf.put_back(book.key.job_id)
-            raise
+    def _throw_away(self, book: JobBook) -> None:
+        """The book is ahead of the store: the job is loaded again."""
+        if self._books.get(book.key.job_id) is book:
+            del self._books[book.key.job_id]
+            self._shelf.put_back(book.key.job_id)
 
     def _visit(self, book: JobBook, now: datetime) -> Visit:
         visit = Visit(book, now, link=self.config.link)
-        book.fold.tick = self._clock.monotonic
+        book.fold.tick, book.fold.spent = self._clock.monotonic, self._spent
         if self._clock_steps != self._steps_settled:
             visit.blind = "clock"
         return visit
@@ -273,7 +275,7 @@ class Sweeper:
             if self._books.get(listed.job_id) is not book:
                 return  # closed, or thrown away, while we waited for it
             visit = self._visit(book, now)
-            with self._thrown_away(book):
+            with Undone(self._throw_away, book):
                 try:
                     # A list that was asked for before somebody looked at the job is older than what is known.
                     newest = listed if book.looked_at <= self._listed_at else None
@@ -294,7 +296,7 @@ class Sweeper:
                 return
             visit = self._visit(book, now)
             visit.blind = visit.blind or error.reason.value
-            with self._thrown_away(book):
+            with Undone(self._throw_away, book):
                 self._cancels.consider(visit)
                 await self._commit(visit)
 
@@ -310,7 +312,7 @@ class Sweeper:
             if self._books.get(job_id) is not book:
                 return
             visit = self._visit(book, now)
-            with self._thrown_away(book):
+            with Undone(self._throw_away, book):
                 try:
                     await self._reader.look(visit, None, [], detail=True)
                 except ProviderError as error:
@@ -331,7 +333,6 @@ class Sweeper:
         report.rows += visit.rows
         for what, number in visit.unreadable.items():
             report.take_unreadable(what, number, visit.book.key.job_id)
-        report.take_spent(visit.book.fold.spent)
         for crash in visit.book.fold.crashes:
             self._faults.crashed(crash)
         visit.book.fold.crashes.clear()
