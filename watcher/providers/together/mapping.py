@@ -1,8 +1,9 @@
 """From JSON bodies to observations. What one entry lacks never costs another entry: bad ones are counted and named."""
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from watcher.domain import holes
 from watcher.domain.observations import Drift, EvalRow, Event, Row, Snapshot, Status, TrainRow
@@ -138,47 +139,12 @@ def snapshot(fields: Mapping[str, object], job_id: str, at: datetime, drifts: Dr
     status = Status.named(raw_status)
     if status is Status.UNRECOGNISED:
         drifts.add("status", raw_status, job_id)
-    get = fields.get
-    return Snapshot(
-        job_id=job_id,
-        at=at,
-        status=status,
-        raw_status=raw_status,
-        created_at=wire.moment(get("created_at")),
-        updated_at=wire.moment(get("updated_at")),
-        started_at=wire.moment(get("started_at")),
-        model=wire.text(get("model")),
-        suffix=wire.text(get("suffix")),
-        output_name=wire.text(get("model_output_name")),
-        user_id=wire.text(get("user_id")),
-        method=_name(get("training_method"), "method"),
-        training_type=_name(get("training_type"), "type"),
-        from_checkpoint=wire.text(get("from_checkpoint")),
-        n_epochs=wire.count(get("n_epochs")),
-        n_evals=wire.count(get("n_evals")),
-        n_checkpoints=wire.count(get("n_checkpoints")),
-        batch_size=wire.positive(get("batch_size")),  # "max" is no number: not known
-        learning_rate=wire.finite(get("learning_rate")),
-        warmup_ratio=wire.finite(get("warmup_ratio")),
-        lr_scheduler=_name(get("lr_scheduler"), "lr_scheduler_type"),
-        max_grad_norm=wire.finite(get("max_grad_norm")),
-        training_file=wire.text(get("training_file")),
-        validation_file=wire.text(get("validation_file")),
-        total_steps=wire.positive(get("total_steps")),
-        eval_steps=wire.positive(get("eval_steps")),
-        steps_completed=wire.count(get("steps_completed")),
-        evals_completed=wire.count(get("evals_completed")),
-        epochs_completed=wire.count(get("epochs_completed")),
-        queue_depth=wire.count(get("queue_depth")),
-        eta_seconds=_estimate(wire.record(get("progress"))),
-        token_count=wire.positive(get("token_count")),
-        param_count=wire.positive(get("param_count")),
-        total_price_nano=wire.positive(get("total_price")),
-        early_stopped=wire.flag(get("early_stopped")),
-        best_step=wire.count(get("early_stopping_best_step")),
-        best_metric=wire.finite(get("early_stopping_best_metric")),
-        wandb_url=wire.text(get("wandb_url")),
-    )
+    said: dict[str, Any] = {"job_id": job_id, "at": at, "status": status, "raw_status": raw_status}
+    for key, value in fields.items():
+        if value is not None and (reader := _OF_JOB.get(key)) is not None:
+            name, read = reader
+            said[name] = read(value)
+    return Snapshot(**said)
 
 
 def _name(value: object, key: str) -> str | None:
@@ -190,6 +156,45 @@ def _estimate(progress: Mapping[str, object]) -> float | None:
     seconds = wire.finite(progress.get("seconds_remaining"))
     known = wire.flag(progress.get("estimate_available"))
     return seconds if known and seconds is not None and seconds > 0 else None
+
+
+_OF_JOB: dict[str, tuple[str, Callable[[object], object]]] = {
+    "created_at": ("created_at", wire.moment),
+    "updated_at": ("updated_at", wire.moment),
+    "started_at": ("started_at", wire.moment),
+    "model": ("model", wire.text),
+    "suffix": ("suffix", wire.text),
+    "model_output_name": ("output_name", wire.text),
+    "user_id": ("user_id", wire.text),
+    "training_method": ("method", lambda value: _name(value, "method")),
+    "training_type": ("training_type", lambda value: _name(value, "type")),
+    "from_checkpoint": ("from_checkpoint", wire.text),
+    "n_epochs": ("n_epochs", wire.count),
+    "n_evals": ("n_evals", wire.count),
+    "n_checkpoints": ("n_checkpoints", wire.count),
+    "batch_size": ("batch_size", wire.positive),  # "max" is no number: not known
+    "learning_rate": ("learning_rate", wire.finite),
+    "warmup_ratio": ("warmup_ratio", wire.finite),
+    "lr_scheduler": ("lr_scheduler", lambda value: _name(value, "lr_scheduler_type")),
+    "max_grad_norm": ("max_grad_norm", wire.finite),
+    "training_file": ("training_file", wire.text),
+    "validation_file": ("validation_file", wire.text),
+    "total_steps": ("total_steps", wire.positive),
+    "eval_steps": ("eval_steps", wire.positive),
+    "steps_completed": ("steps_completed", wire.count),
+    "evals_completed": ("evals_completed", wire.count),
+    "epochs_completed": ("epochs_completed", wire.count),
+    "queue_depth": ("queue_depth", wire.count),
+    "progress": ("eta_seconds", lambda value: _estimate(wire.record(value))),
+    "token_count": ("token_count", wire.positive),
+    "param_count": ("param_count", wire.positive),
+    "total_price": ("total_price_nano", wire.positive),
+    "early_stopped": ("early_stopped", wire.flag),
+    "early_stopping_best_step": ("best_step", wire.count),
+    "early_stopping_best_metric": ("best_metric", wire.finite),
+    "wandb_url": ("wandb_url", wire.text),
+}
+"""Where a job's field goes, and what reads it. Only what an answer holds is looked at: a list is one entry a job."""
 
 
 def events(items: Iterable[object], job: Snapshot, drifts: Drifts) -> tuple[tuple[Event, ...], int]:

@@ -58,6 +58,8 @@ def integer(value: object) -> int | None:
 def _integer_of_text(value: str) -> int | None:
     if _INTEGER.fullmatch(value):
         return _in_64_bits(int(value))
+    if value.isalpha():  # "max" of every entry of a list: no word is a whole number, and to fail at it takes a while
+        return None
     as_number = number(value)
     return None if as_number is None else integer(as_number)
 
