@@ -193,12 +193,15 @@ ODD: list[object] = [None, True, -3, 0, 1, 2, 2.0, "2", 10**9, 1e18, math.nan, m
 KNOWN = {(step, at_ns) for step in (-3, 0, 1, 2, 3) for at_ns in (0, 1, 2, 10**9)}
 
 
-@pytest.mark.parametrize("more", [{}, {"eval/loss": 1.0}, {"train/kl": 1.0}, {"train/epoch": None}], ids=str)
+@pytest.mark.parametrize("more", [{}, {"eval/loss": 1.0}, {"train/kl": 1.0}, {"train/loss": "?"}], ids=str)
 def test_nothing_but_known_train_rows_is_left_out(more: dict[str, object]) -> None:
     """Whatever stands for a step and a time, beside ordinary rows: the same rows are new, counted and told of."""
     for step, at_ns in product(ODD, ODD):
-        odd = {"train/global_step": step, "timestamp": at_ns, **more}
-        before = [{"train/global_step": 1, "timestamp": 1}, {**odd, "timestamp": 3, "train/global_step": 3}]
+        odd = {"train/global_step": step, "timestamp": at_ns, "train/loss": 1.0, **more}
+        before = [
+            {"train/global_step": 1, "timestamp": 1},
+            {**odd, "timestamp": 3, "train/global_step": 3, "train/loss": 1.0},
+        ]
         items = [*before, odd, {"train/global_step": 9, "timestamp": 9}, {"train/global_step": 8, "timestamp": 8}]
         whole, found = mapping.metrics(items, ID, AT), mapping.metrics(items, ID, AT, KNOWN)
 

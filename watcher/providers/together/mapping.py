@@ -262,7 +262,7 @@ def metrics(
 
 
 def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iterator[object]:
-    """All but the train rows that are surely known: nothing unusual about their keys, their step or their time.
+    """All but the train rows that are surely known: nothing unusual about their keys, step, time or loss.
 
     Five rows in six of an answer to a poll are, and making a row of each took four times as long as this.
     """
@@ -271,8 +271,9 @@ def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iter
         if type(item) is dict:
             keys = tuple(item)
             if keys in plain:
-                step, at_ns = item["train/global_step"], item["timestamp"]
-                if type(step) is int and type(at_ns) is int and step >= 0 < at_ns and (step, at_ns) in known:
+                step, at_ns, loss = item["train/global_step"], item["timestamp"], item.get("train/loss", 0.0)
+                usual = type(step) is type(at_ns) is int and type(loss) is float and step >= 0 < at_ns
+                if usual and (step, at_ns) in known:
                     continue
             elif _PLACE <= item.keys() <= _TRAIN_KEYS:
                 plain.add(keys)
