@@ -69,9 +69,7 @@ class _Reads:
 
     def row_keys(self, _key: JobKey, *, from_step: int = 0) -> list[RowKey]:
         known = KnownRows()
-        for row in (o for _, o in self._all if isinstance(o, TrainRow | EvalRow)):
-            if row.step >= from_step:
-                known.add(row)
+        known.add([o for _, o in self._all if isinstance(o, TrainRow | EvalRow) and o.step >= from_step])
         return list(known)
 
     def observations(self, _key: JobKey) -> list[tuple[int, Any]]:

@@ -30,8 +30,7 @@ def test_a_row_is_new_once_and_known_until_it_is_forgotten(
         timed = all(row.at_ns for row in answer)
 
         assert list(map(key, fresh)) == (sorted(new, key=lambda k: k[2]) if timed else new)
-        for row in fresh:
-            known.add(row)
+        known.add(fresh)
         plain |= set(map(key, fresh))
         if number == 1:
             known.update(map(key, stored))

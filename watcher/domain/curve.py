@@ -44,7 +44,7 @@ class Bucket(NamedTuple):
                 bad += 1
                 continue
             finite += 1
-            mean += (min(max(value, -_LARGEST), _LARGEST) - mean) / finite
+            mean += ((value if -_LARGEST <= value <= _LARGEST else math.copysign(_LARGEST, value)) - mean) / finite
         return Bucket(rows, finite, bad, mean, end)
 
     def joined(self, after: "Bucket") -> "Bucket":

@@ -1,7 +1,7 @@
 """Where a row belongs: new, a repetition, the start of another attempt, or late."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,6 +64,14 @@ class Feed:
                 self.train = row
         elif self.eval is None or row.step >= self.eval.step:
             self.eval = row
+
+    def take_new(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows before the first that is not new, nearly always all; each is taken."""
+        for count, row in enumerate(rows):
+            if self.classify(row) is not Arrival.NEW:
+                return rows[:count]
+            self.take(row)
+        return rows
 
     def begin_attempt(self, row: Row) -> None:
         """The row is the first of another attempt."""

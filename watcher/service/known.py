@@ -32,9 +32,10 @@ class KnownRows:
         for step, at_ns in self._each():
             yield ("train", step, at_ns) if step >= 0 else ("eval", ~step, at_ns)
 
-    def add(self, row: Row) -> None:
-        """A row was seen."""
-        self._flat.extend((row.step if isinstance(row, TrainRow) else ~row.step, row.at_ns))
+    def add(self, rows: Sequence[Row]) -> None:
+        """Rows were seen."""
+        pairs = [(row.step if isinstance(row, TrainRow) else ~row.step, row.at_ns) for row in rows]
+        self._flat.extend([number for pair in pairs for number in pair])
 
     def update(self, keys: Iterable[RowKey]) -> None:
         """Rows that the store has, some of which may be known."""

@@ -109,9 +109,16 @@ class Visit:
 
         Rows that were held up are folded first: what comes with them is judged with them in their places.
         """
+        self.book.known.add(rows)
+        new = self.book.state.feed.take_new(rows)
+        self._take_new(new)
+        if len(new) < len(rows):
+            self._take_others(rows[len(new) :], history)
+
+    def _take_others(self, rows: Sequence[Row], history: Sequence[Observation]) -> None:
+        """Rows of which the first is known, late or of another attempt."""
         feed, new, late = self.book.state.feed, list[Row](), list[Row]()
         for row in rows:
-            self.book.known.add(row)
             arrival = feed.classify(row)
             if late and arrival in (Arrival.NEW, Arrival.ATTEMPT) and not (new or self.fresh):
                 # only once: rows without times may stand anywhere, and each time all rows are folded again
@@ -134,7 +141,7 @@ class Visit:
         if late:
             self._take_late(late, history)
 
-    def _take_new(self, rows: list[Row]) -> None:
+    def _take_new(self, rows: Sequence[Row]) -> None:
         """Rows that go on from those that were known."""
         if rows:
             self.fresh = True
@@ -142,9 +149,9 @@ class Visit:
             self.book.note_rows(rows, self.now)
             self._observe(rows)
 
-    def _count(self, rows: list[Row]) -> None:
+    def _count(self, rows: Sequence[Row]) -> None:
         self.rows += len(rows)
-        self.new_eval |= any(isinstance(row, EvalRow) for row in rows)
+        self.new_eval |= EvalRow in map(type, rows)
 
     def rebuild(self, history: Sequence[Observation]) -> None:
         """Rules whose version or settings changed fold the whole history anew."""
