@@ -91,8 +91,21 @@ class RunningMedian(_Ordered):
         return self._ordered[int(share * (len(self._ordered) - 1))] if self._ordered else 0.0
 
 
+Part = tuple[int, float]
+"""How many rows, and their mean (0.0 without rows)."""
+
+
+class _Kept:
+    """What blocks keep beside their sums and do not store: see `quarters`."""
+
+    __slots__ = ("_kept",)
+
+    def _keep(self, kept: tuple[float, float, int, list[Part]] | None) -> None:
+        self._kept = kept
+
+
 @dataclass(slots=True)
-class Blocks:
+class Blocks(_Kept):
     """A history of any length in at most `CAPACITY` blocks of equally many rows; when full, neighbours are merged.
 
     Means over any part of the history are exact up to one block at each border, that is a twelfth of its length.
@@ -102,6 +115,9 @@ class Blocks:
     filled: int = 0
     sums: list[float] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._keep(None)
 
     def add(self, step: int, value: float) -> None:
         """Add a row; only the last block may hold fewer rows than `per`."""
@@ -113,6 +129,7 @@ class Blocks:
 
     def _begin(self, step: int) -> None:
         """A new block, empty as yet."""
+        self._keep(None)
         if self.sums:
             self.sums[-1] = short(self.sums[-1])
         if len(self.sums) == CAPACITY:
@@ -124,6 +141,7 @@ class Blocks:
         self.ends.append(step)
 
     def clear(self) -> None:
+        self._keep(None)
         self.per, self.filled = 1, 0
         self.sums.clear()
         self.ends.clear()
@@ -138,21 +156,39 @@ class Blocks:
         full = self.sums if self.filled == self.per else self.sums[:-1]
         return max(full, default=-math.inf) / self.per
 
-    def whole(self) -> tuple[int, float]:
-        """How many rows there are, and their mean (0.0 without rows)."""
+    def whole(self) -> Part:
+        """All rows."""
         sums = self.sums
         if not sums:
             return 0, 0.0
         count = (len(sums) - 1) * self.per + self.filled
         return count, sum(sums) / count
 
-    def part(self, after: float, until: float) -> tuple[int, float]:
-        """How many rows lie in the blocks that end in (after, until], and their mean (0.0 without rows)."""
+    def part(self, after: float, until: float) -> Part:
+        """The rows in the blocks that end in (after, until]."""
         return self.parts((after, until))[0]
 
-    def parts(self, borders: Sequence[float]) -> list[tuple[int, float]]:
+    def quarters(self, step: float) -> list[Part]:
+        """The parts up to a step, four of equal length.
+
+        The first three change when a border passes the end of a block, not with each row: so they are kept till then.
+        """
+        if self._kept is not None and self.ends[-1] <= step:
+            since, until, place, before = self._kept
+            if since <= step <= until:
+                count = (len(self.ends) - place) * self.per - (self.per - self.filled)
+                return [*before, (count, sum(self.sums[place:]) / count)]
+        borders = (0, step / 4, step / 2, step * 3 / 4, step)
+        found = self.parts(borders)
+        places = [bisect_left(self.ends, border + 1e-9) for border in borders[1:4]]
+        if places[2] < len(self.ends):
+            a, b, c = (self.ends[place] for place in places)
+            self._keep((step, min(4 * a, 2 * b, 4 * c / 3) - 1, places[2], found[:3]))
+        return found
+
+    def parts(self, borders: Sequence[float]) -> list[Part]:
         """The parts between neighbouring borders, which ascend: one look for each border, where `part` takes two."""
-        ends, sums, found = self.ends, self.sums, list[tuple[int, float]]()
+        ends, sums, found = self.ends, self.sums, list[Part]()
         low = bisect_left(ends, borders[0] + 1e-9)
         for border in borders[1:]:
             high = bisect_left(ends, border + 1e-9)

@@ -70,6 +70,21 @@ def test_a_part_without_rows_has_none() -> None:
     assert Blocks().highest() < 0
 
 
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(-9, 9)), min_size=1, max_size=200))
+def test_quarters_are_the_parts_whatever_was_asked_before(rows: list[tuple[int, int]]) -> None:
+    blocks, step = Blocks(), 0
+    for more, other in rows:
+        step += more
+        blocks.add(step, float(other))
+        for asked in (step, max(1, step + other)):
+            borders = (0, asked / 4, asked / 2, asked * 3 / 4, asked)
+
+            assert blocks.quarters(asked) == blocks.parts(borders)
+    blocks.clear()
+
+    assert blocks.quarters(step) == [(0, 0.0)] * 4
+
+
 def test_the_highest_block_is_that_of_full_blocks() -> None:
     blocks = Blocks()
     for i in range(CAPACITY):

@@ -203,8 +203,7 @@ def _trained(s: PlateauState, step: int, loss: float) -> None:
 
 
 def _view(s: PlateauState, step: int, total: int) -> _View | None:
-    parts = s.blocks.parts((0, step / 4, step / 2, step * 3 / 4, step))
-    (a, first), (b, second), (c, third), (d, last) = parts
+    (a, first), (b, second), (c, third), (d, last) = s.blocks.quarters(step)
     if a < 1 or c < 1 or b < _ROWS[1] or d < _ROWS[1]:
         return None
     left = math.log2(max(1.0, total / (0.875 * step)))
