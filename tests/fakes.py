@@ -332,7 +332,7 @@ class FlakyStore:
         self.broken = False
         self.deaf = False
         self.poisoned: set[str] = set()
-        self.writes = 0
+        self.writes = self.reads = 0
 
     async def write(self, work: Callable[[Writes], T]) -> T:
         if self.broken:
@@ -343,6 +343,7 @@ class FlakyStore:
     async def read(self, work: Callable[[Reads], T]) -> T:
         if self.deaf:
             raise StoreError("the disk can't be read")
+        self.reads += 1
         return await self._store.read(work)
 
     async def aclose(self) -> None:

@@ -1,5 +1,6 @@
 """A job's book out of the store: how the daemon goes on with what it knew before it was stopped."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,8 +10,11 @@ from watcher.domain.engine import Fold
 from watcher.domain.observations import Observation
 from watcher.service.book import JobBook, subject_of, unpacked
 from watcher.service.config import Selection
-from watcher.service.ports import Reads
+from watcher.service.ports import Reads, Store
 from watcher.service.records import JobKey, JobRecord, Proposal
+
+_TOGETHER = 50
+"""Jobs that are read in one transaction at most."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,61 @@ def read_stored(reads: Reads, key: JobKey) -> Stored | None:
         reads.latest_alerts(subject),
         reads.proposals(key=key),
     )
+
+
+_Asked = tuple[JobKey, "asyncio.Future[Stored | None]"]
+
+
+class Loader:
+    """Reads jobs out of the store; those that are asked for while it reads are read together after that.
+
+    A transaction of its own takes as long as reading a job: the first sweep after a start reads all of them.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked: list[_Asked] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(self, key: JobKey) -> Stored | None:
+        """All that the store has of a job; None when it has none.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        done: asyncio.Future[Stored | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, done))
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_all())
+        return await done
+
+    async def _read_all(self) -> None:
+        while self._asked:
+            group, self._asked = self._asked[:_TOGETHER], self._asked[_TOGETHER:]
+            await self._read(group)
+
+    async def _read(self, group: list[_Asked]) -> None:
+        try:
+            found = await self._store.read(lambda reads: [read_stored(reads, key) for key, _ in group])
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked
+            if len(group) > 1:
+                for asked in group:
+                    await self._read([asked])
+            else:
+                _settle(group[0], error)
+            return
+        for asked, stored in zip(group, found, strict=True):
+            _settle(asked, stored)
+
+
+def _settle(asked: _Asked, answer: Stored | Exception | None) -> None:
+    _, done = asked
+    if done.done():
+        return  # whoever asked has gone
+    if isinstance(answer, Exception):
+        done.set_exception(answer)
+    else:
+        done.set_result(answer)
 
 
 def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobBook, list[Transition]]:

@@ -20,7 +20,7 @@ from watcher.service.commit import Committer
 from watcher.service.config import AccountConfig, Selection
 from watcher.service.counting import count
 from watcher.service.errors import FailureReason, ProviderError, StoreError
-from watcher.service.loading import Stored, load_book, read_stored, unwatched
+from watcher.service.loading import Loader, Stored, load_book, unwatched
 from watcher.service.ports import Clock, Provider, Store, Telemetry
 from watcher.service.reading import JobReader
 from watcher.service.records import JobKey, ProposalState
@@ -50,7 +50,7 @@ class Sweeper:
     ) -> None:
         self.config = config
         self._provider, self._store, self._clock = provider, store, clock
-        self._reader = JobReader(provider, store)
+        self._reader, self._loader = JobReader(provider, store), Loader(store)
         self._committer, self._cancels, self._faults, self._telemetry = committer, cancels, faults, telemetry
         self._books: dict[str, JobBook] = {}
         self._shelf = Shelf(store)
@@ -189,7 +189,7 @@ class Sweeper:
 
     async def _restore(self, job_id: str) -> None:
         key = JobKey(self.config.name, job_id)
-        stored = await self._store.read(lambda reads: read_stored(reads, key))
+        stored = await self._loader.read(key)
         if stored is not None and not stored.record.closed:
             await self._take_up(key, stored)
         self._shelf.taken(job_id)
