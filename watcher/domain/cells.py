@@ -1,5 +1,6 @@
 """One rule on one subject: its state and its verdict, and how observations are folded into them."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,13 @@ CRASHED = Unknown("rule crashed")
 
 def fingerprint(rule: Rule) -> str:
     """Changes with the rule's version and each of its settings: a stored state of another fingerprint is rebuilt."""
-    return hashlib.sha256(f"{rule.version}:{rule!r}".encode()).hexdigest()[:16]
+    return _mark(f"{rule.version}:{rule!r}")
+
+
+@functools.lru_cache(maxsize=1024)
+def _mark(text: str) -> str:
+    """One for all jobs that a rule watches: thousands of times the same would take a kilobyte each."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)

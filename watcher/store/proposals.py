@@ -13,6 +13,7 @@ from watcher.store.values import micros, micros_or_none
 _proposals, _audit, _outbox = schema.proposals.c, schema.audit.c, schema.outbox.c
 _PROPOSAL = select(schema.proposals).where(_proposals.id == bindparam("id"))
 _PROPOSALS = select(schema.proposals).order_by(_proposals.proposed_at.desc(), _proposals.seq.desc())
+_OF_JOB = _PROPOSALS.where(_proposals.account == bindparam("account"), _proposals.job_id == bindparam("job_id"))
 _CANCELS = select(func.count()).where(_proposals.requested_at >= bindparam("since"), _proposals.mode != MANUAL)
 _ADD = insert(schema.proposals)
 _MOVE = update(schema.proposals).where(_proposals.id == bindparam("its_id"), _proposals.state == bindparam("expected"))
@@ -39,12 +40,11 @@ class ProposalReads(Connected):
         return None if row is None else rows.proposal_from_row(row)
 
     def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
-        statement = _PROPOSALS
-        if key is not None:
-            statement = statement.where(_proposals.account == key.account, _proposals.job_id == key.job_id)
+        statement = _PROPOSALS if key is None else _OF_JOB
         if states is not None:
             statement = statement.where(_proposals.state.in_([state.value for state in states]))
-        return [rows.proposal_from_row(row) for row in self._run(statement)]
+        of = {} if key is None else {"account": key.account, "job_id": key.job_id}
+        return [rows.proposal_from_row(row) for row in self._run(statement, of)]
 
     def cancels_since(self, since: datetime) -> int:
         count: int = self._run(_CANCELS, {"since": micros(since)}).scalar_one()

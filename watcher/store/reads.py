@@ -127,7 +127,10 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
 
     def job(self, key: JobKey) -> JobRecord | None:
         row = self._run(_JOB, {"account": key.account, "job_id": key.job_id}).first()
-        return None if row is None else rows.job_from_row(row)
+        if row is None:
+            return None
+        self._job_ids[key] = row.id
+        return rows.job_from_row(row)
 
     def jobs(self, account: str | None = None, *, open_only: bool = False) -> list[JobRecord]:
         """Newest first; a job without created_at stands where it was first seen."""
