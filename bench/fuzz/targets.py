@@ -17,7 +17,7 @@ import httpx
 from watcher.cli.recordings import read_recordings
 from watcher.domain.observations import Observation
 from watcher.providers.together import mapping, wire
-from watcher.providers.together.transport import decoded
+from watcher.providers.together.bodies import decoded
 from watcher.service.errors import ConfigError, ProviderError
 from watcher.settings import load_settings
 from watcher.store.series import to_row
@@ -33,7 +33,7 @@ _FILE = Path(tempfile.mkdtemp())
 def wire_reader(data: bytes) -> None:
     """An answer of the API, read as every call reads it; all that comes out must fit the database."""
     try:
-        body = decoded("fuzz", _OK, data, effect=False)
+        body = decoded("fuzz", _OK, bytearray(data), effect=False)
     except ProviderError:
         return
     items = [*wire.entries(body.get("data")), *wire.entries(body.get("metrics")), body]

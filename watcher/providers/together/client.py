@@ -6,8 +6,9 @@ from urllib.parse import quote
 from watcher.domain.holes import Torn
 from watcher.domain.observations import Drift, Row, Snapshot
 from watcher.providers.together import failures, mapping, wire
+from watcher.providers.together.bodies import AnswerTooLargeError
 from watcher.providers.together.connection import http_client
-from watcher.providers.together.transport import AnswerTooLargeError, Caller, Limits, Query, headers_of, root_of
+from watcher.providers.together.transport import Caller, Limits, Query, headers_of, root_of
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Clock, NoTelemetry, Telemetry
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics

@@ -5,19 +5,16 @@ machine's, neither of which can be replaced, so a wait that the server asked for
 """
 
 import asyncio
-import json
 import random
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 from urllib.parse import urlencode
 
 import httpx
-from pydantic_core import from_json
 
 from watcher import __version__
-from watcher.providers.together import failures, wire
+from watcher.providers.together import failures
+from watcher.providers.together.bodies import Bodies, decoded
 from watcher.providers.together.connection import Client
 from watcher.providers.together.pace import Pace
 from watcher.service.errors import ConfigError, ProviderError
@@ -26,8 +23,6 @@ from watcher.service.ports import Clock, Telemetry
 Query = Mapping[str, str]
 
 _MAX_REDIRECTS = 3
-_EITHER = 32 + zlib.MAX_WBITS
-"""For zlib: gzip or deflate, by the header of the stream (zlib.h, inflateInit2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +45,6 @@ class Limits:
     max_backoff: float = 4.0
     max_body: int = 32 * 1024 * 1024
     window: int = 5000
-
-
-class AnswerTooLargeError(ProviderError):
-    """The body went over `Limits.max_body` and was not read further."""
 
 
 def any_up_to(ceiling: float) -> float:
@@ -113,6 +104,7 @@ class Caller:
         self._telemetry = telemetry
         self._limits = limits
         self._jitter = jitter
+        self._bodies = Bodies(limits.max_body)
         self._pace = Pace(clock, per_second=limits.per_second, burst=limits.burst, concurrency=limits.concurrency)
 
     async def get(self, call: str, url: str, params: Query | None = None) -> Mapping[str, object]:
@@ -187,7 +179,8 @@ class Caller:
             response = await self._http.exchange(method, url)
             try:
                 if response.is_success:
-                    return decoded(call, response, await self._body(call, response, effect=effect), effect=effect)
+                    body = await self._bodies.read(call, response, effect=effect)
+                    return decoded(call, response, body, effect=effect)
                 onward = response.next_request
                 hops += 1
                 if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(response.url, onward.url):
@@ -197,74 +190,6 @@ class Caller:
             finally:
                 await response.aclose()
 
-    async def _body(self, call: str, response: httpx.Response, *, effect: bool) -> bytes:
-        """The unpacked body. Never more than the limit is unpacked: a few kilobytes can hold gigabytes."""
-        unpack, chunks, room = _unpacker(response), [], self._limits.max_body
-        # as it came: `aiter_raw` counts and cuts it
-        async for chunk in cast("httpx.AsyncByteStream", response.stream):
-            part = unpack(chunk, room + 1)
-            room -= len(part)
-            if room < 0:
-                error = failures.of_payload(call, "the answer is too large", effect=effect)
-                raise AnswerTooLargeError(error.reason, str(error), maybe_done=effect)
-            chunks.append(part)
-        return b"".join(chunks)
-
-
-def _unpacker(response: httpx.Response) -> Callable[[bytes, int], bytes]:
-    """What makes of a chunk its content, or of more than so many bytes their beginning.
-
-    httpx would unpack a chunk whole: four answers at once took a gigabyte.
-
-    Raises:
-        httpx.DecodingError: it is packed in a way that was not asked for.
-    """
-    packing = response.headers.get("content-encoding", "").strip().lower()
-    if packing in ("", "identity"):
-        return lambda chunk, _: chunk
-    if packing not in ("gzip", "deflate"):
-        raise httpx.DecodingError("an unknown content encoding")
-    stream = zlib.decompressobj(_EITHER)
-
-    def unpack(chunk: bytes, most: int) -> bytes:
-        try:
-            return stream.decompress(chunk, most)
-        except zlib.error as exc:
-            raise httpx.DecodingError(str(exc)) from exc
-
-    return unpack
-
 
 def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
     return (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
-
-
-def decoded(call: str, response: httpx.Response, body: bytes, *, effect: bool) -> Mapping[str, object]:
-    """The object in a 2xx body. The edge in front of the API answers 200 with a page at times.
-
-    Raises:
-        ProviderError: it is a page, no JSON, or JSON of another shape.
-    """
-    if response.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
-        raise failures.of_payload(call, "the answer is a web page", effect=effect)
-    try:
-        value = _parsed(body)
-    except (ValueError, RecursionError):
-        # without its cause: that holds the whole body
-        raise failures.of_payload(call, "the answer is not JSON", effect=effect) from None
-    if not isinstance(value, dict):
-        raise failures.of_payload(call, "the answer is not an object", effect=effect)
-    return wire.record(value)
-
-
-def _parsed(body: bytes) -> object:
-    """JSON with bare NaN and Infinity, as the API may write them.
-
-    The fast parser refuses a whole list for half a surrogate pair or a wrong byte in one job's name; the slow one
-    does not.
-    """
-    try:
-        value: object = from_json(body, allow_inf_nan=True)
-    except ValueError:
-        value = json.loads(body.decode("utf-8-sig", "replace"))
-    return value
