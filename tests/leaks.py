@@ -77,7 +77,7 @@ class Search:
 
     def secret(self, where: str, secret: str) -> None:
         """Something that is given to the program and that it must keep."""
-        if secret and self.word not in secret and not NOT_SECRET.fullmatch(secret):
+        if secret.strip() and self.word not in secret and not NOT_SECRET.fullmatch(secret):
             self.found.append(f"{where} is a secret without the word {self.word}")
 
     def folder(self, root: Path) -> None:

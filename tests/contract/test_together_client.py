@@ -276,7 +276,7 @@ async def test_a_new_key_in_several_windows_is_told_once() -> None:
 # --- settings
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "a\nb", "clé", "a\x00b"], ids=repr)
+@pytest.mark.parametrize("key", ["", " ", f"{KEY} b", f"{KEY}\nb", f"{KEY}clé", f"{KEY}\x00b"], ids=repr)
 def test_a_key_that_no_header_takes_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         TogetherProvider(account="acme", api_key=key, clock=SkippingClock())

@@ -33,7 +33,7 @@ def clock() -> SkippingClock:
 async def tries(clock: SkippingClock, *answers: Answer, limits: Limits = QUICK, **more: Any) -> int | ProviderError:
     """How many requests a list took, or the error it ended with; the last answer is for ever."""
     async with serving(script(*answers)) as server:
-        client = TogetherProvider(account="acme", api_key="k", clock=clock, base_url=server.url, limits=limits, **more)
+        client = TogetherProvider(account="acme", api_key=KEY, clock=clock, base_url=server.url, limits=limits, **more)
         try:
             await client.list_jobs()
         except ProviderError as exc:
@@ -99,7 +99,7 @@ async def test_the_last_try_ends_with_the_last_error(clock: SkippingClock) -> No
 )
 async def test_an_effect_is_sent_once(call: str, answer: Answer, clock: SkippingClock) -> None:
     async with serving(script(answer)) as server:
-        client = TogetherProvider(account="a", api_key="k", clock=clock, base_url=server.url, limits=QUICK)
+        client = TogetherProvider(account="a", api_key=KEY, clock=clock, base_url=server.url, limits=QUICK)
         with pytest.raises(ProviderError):
             await getattr(client, call)(ID)
         await client.aclose()
@@ -109,7 +109,7 @@ async def test_an_effect_is_sent_once(call: str, answer: Answer, clock: Skipping
 
 async def test_a_cancel_on_a_kept_connection_that_the_server_closed_is_sent_once(clock: SkippingClock) -> None:
     async with serving(script(EMPTY, Answer(raw=b""))) as server:
-        client = TogetherProvider(account="a", api_key="k", clock=clock, base_url=server.url, limits=QUICK)
+        client = TogetherProvider(account="a", api_key=KEY, clock=clock, base_url=server.url, limits=QUICK)
         await client.list_jobs()
         with pytest.raises(ProviderError) as caught:
             await client.cancel(ID)
@@ -259,7 +259,7 @@ async def test_a_refusal_holds_the_whole_account(clock: SkippingClock) -> None:
 async def test_the_client_keeps_its_rate(clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
         client = TogetherProvider(
-            account="a", api_key="k", clock=clock, base_url=server.url, limits=Limits(per_second=4.0, burst=1)
+            account="a", api_key=KEY, clock=clock, base_url=server.url, limits=Limits(per_second=4.0, burst=1)
         )
         for _ in range(5):
             await client.list_jobs()
@@ -272,7 +272,7 @@ async def test_no_more_requests_at_once_than_allowed(clock: SkippingClock) -> No
     async with serving(script(EMPTY)) as server:
         server.gate = asyncio.Event()
         limits = Limits(per_second=1e6, burst=1000, concurrency=3)
-        client = TogetherProvider(account="a", api_key="k", clock=clock, base_url=server.url, limits=limits)
+        client = TogetherProvider(account="a", api_key=KEY, clock=clock, base_url=server.url, limits=limits)
         async with asyncio.TaskGroup() as group:
             for _ in range(12):
                 group.create_task(client.list_jobs())
