@@ -65,6 +65,16 @@ async def test_every_request_names_the_program_and_carries_the_key(clock: Skippi
     assert headers["accept"] == "application/json"
 
 
+async def test_no_cookie_is_sent_back(clock: SkippingClock) -> None:
+    async with serving(script(ok({"data": []}, **{"set-cookie": "edge=1; Path=/"}))) as server:
+        client = provider(server.url.replace("127.0.0.1", "localhost"), clock)  # a jar keeps none of an IP address
+        await client.list_jobs()
+        await client.list_jobs()
+        await client.aclose()
+
+    assert "cookie" not in server.requests[1].headers
+
+
 @pytest.mark.parametrize(
     ("call", "method", "target", "answer"),
     [

@@ -2,9 +2,11 @@
 
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
+import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 from watcher.service.errors import ConfigError
 
@@ -40,7 +42,16 @@ class _NoCookies(httpx.Cookies):
         """Nothing is kept of an answer."""
 
 
-_NONE = _NoCookies()
+_NONE, _NOTHING = _NoCookies(), httpx.ByteStream(b"")
+
+
+class _Transport(AiohttpTransport):
+    def get_client(self) -> aiohttp.ClientSession:
+        """A session as it is made otherwise, but for aiohttp's own jar of cookies."""
+        made = super().get_client()
+        session = aiohttp.ClientSession(connector=made.connector, cookie_jar=aiohttp.DummyCookieJar())
+        made.detach()
+        return session
 
 
 class Client(HttpxAiohttpClient):
@@ -54,13 +65,22 @@ class Client(HttpxAiohttpClient):
     def cookies(self, cookies: object) -> None:
         raise NotImplementedError
 
+    def _init_transport(self, *_: Any, **settings: Any) -> httpx.AsyncBaseTransport:  # noqa: ANN401 - httpx's
+        return _Transport(**settings)
+
+    def _init_proxy_transport(self, *proxy: Any, **settings: Any) -> httpx.AsyncBaseTransport:  # noqa: ANN401 - httpx's
+        return _Transport(proxy=proxy[0], **settings)
+
     async def exchange(self, method: str, url: httpx.URL | str) -> httpx.Response:
         """An answer whose body is still to be read; `next_request` tells where a redirect leads.
 
         `send` does the same by way of hooks, authentication and a log line that nobody uses: a fifth of the cost of
-        a call. The request is as whole as it is: merging it with a client's defaults costs as much as sending it.
+        a call. The request is as whole as it is: merging it with a client's defaults costs as much as sending it, and
+        working out that it has no body a third of making it.
         """
-        request = httpx.Request(method, url, headers=self.headers, extensions={"timeout": self.timeout.as_dict()})
+        extensions = {"timeout": self.timeout.as_dict()}
+        request = httpx.Request(method, url, headers=self.headers, stream=_NOTHING, extensions=extensions)
+        request.read()
         response = await self._transport_for_url(request.url).handle_async_request(request)
         if response.has_redirect_location:
             try:
