@@ -67,7 +67,7 @@ class Doors:
         return await self.client.request(method, f"/api/v1{path}", content=content, headers=headers)
 
     def audits(self) -> list[Audit]:
-        return self.app.store.read_now(lambda reads: reads.audits())
+        return self.app.store.read_now(lambda reads: reads.audits())[::-1]
 
 
 def seed(tx: Writes) -> None:

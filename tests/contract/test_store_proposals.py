@@ -116,7 +116,7 @@ async def test_what_waits_in_a_lane_is_hastened_and_nothing_else(store: Store) -
     assert due == {"a": at(2), "b": NOW, "c": at(9)}
 
 
-async def test_the_audit_keeps_everything_in_order(store: Store) -> None:
+async def test_the_audit_is_read_newest_first(store: Store) -> None:
     def entry(who: str, what: Act, outcome: str, **more: Any) -> Audit:
         return Audit(at=NOW, who=who, via="command", what=what, key=JOB, outcome=outcome, **more)
 
@@ -129,5 +129,9 @@ async def test_the_audit_keeps_everything_in_order(store: Store) -> None:
     for one in entries:
         await store.write(lambda tx, one=one: tx.add_audit(one))  # type: ignore[misc]
 
-    assert await store.read(lambda tx: tx.audits()) == entries
-    assert await store.read(lambda tx: tx.audits(JOB)) == entries[:2]
+    newest = entries[::-1]
+    assert await store.read(lambda tx: tx.audits()) == newest
+    assert await store.read(lambda tx: tx.audits(limit=2)) == newest[:2]
+    assert await store.read(lambda tx: tx.audits(job_id=JOB.job_id)) == newest[1:]
+    assert await store.read(lambda tx: tx.audits(account=JOB.account, limit=1)) == newest[:1]
+    assert await store.read(lambda tx: tx.audits(account="another")) == []

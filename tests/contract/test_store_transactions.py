@@ -257,6 +257,9 @@ async def test_proposals_are_listed_newest_first(store: Store) -> None:
 
     assert await store.read(lambda tx: tx.proposals()) == [elsewhere, later, vetoed]
     assert await store.read(lambda tx: tx.proposals(key=JOB)) == [later, vetoed]
+    assert await store.read(lambda tx: tx.proposals(limit=2)) == [elsewhere, later]
+    assert await store.read(lambda tx: tx.proposals(job_id=JOB.job_id, limit=1)) == [later]
+    assert await store.read(lambda tx: tx.proposals(account=elsewhere.key.account)) == [elsewhere, later, vetoed]
     opened = (s for s in ProposalState if s.open)
     assert await store.read(lambda tx: tx.proposals(states=opened)) == [elsewhere, later]
     assert await store.read(lambda tx: tx.proposals(key=JOB, states=[ProposalState.VETOED])) == [vetoed]

@@ -1,6 +1,10 @@
 """Outbox, heartbeat and once with the real program: what is parked is sent again, and who is alive says so."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +12,9 @@ import pytest
 
 from tests.daemons import Place, a_daemon, a_place, titles
 from tests.leaks import CANARY
-from tests.processes import watcher
+from tests.processes import surroundings, watcher
 from tests.receivers import Reply
+from tests.simulated import a_run, write_curves
 
 
 @pytest.fixture
@@ -81,3 +86,15 @@ def test_once_pings_when_it_saw_and_delivered_everything_and_else_not(place: Pla
     assert pings == 1
     assert unseen.returncode == 3
     assert len(place.second.requests) == 1
+
+
+@pytest.mark.parametrize("words", [["--help"], ["replay", "runs.jsonl"]], ids=["help", "a table"])
+def test_a_reader_who_goes_away_ends_a_command_as_quietly_as_other_tools(tmp_path: Path, words: list[str]) -> None:
+    write_curves(tmp_path / "runs.jsonl", a_run("one"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command, env = [sys.executable, "-m", "watcher", *words], surroundings(tmp_path)
+    with os.fdopen(writing, "w") as nobody, (tmp_path / "err").open("w") as err:
+        done = subprocess.run(command, env=env, cwd=tmp_path, stdout=nobody, stderr=err, check=False)  # noqa: S603 - ours
+
+    assert (done.returncode, (tmp_path / "err").read_text()) == (128 + signal.SIGPIPE, "")

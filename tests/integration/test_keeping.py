@@ -146,6 +146,14 @@ def test_an_export_says_the_same_in_both_forms(state: Path, what: str) -> None:
     assert all(not text.startswith(("=", "+", "@")) and "\x1b" not in text for text in as_csv[0].values())
 
 
+@pytest.mark.parametrize("what", ["jobs", "alerts", "cancels", "deliveries", "metrics"])
+def test_a_sheet_of_nothing_has_its_header(state: Path, what: str) -> None:
+    everything = run("export", what, "--state-dir", state).out.splitlines()
+    nothing = run("export", what, "--since", "2100-01-01", "--state-dir", state)
+
+    assert (nothing.code, nothing.out.splitlines()) == (0, everything[:1])
+
+
 def test_metrics_are_exported_so_that_replay_reads_each(state: Path, tmp_path: Path) -> None:
     document = json.loads(run("export", "metrics", "-f", "json", "--state-dir", state).out)["metrics"]
     sheet = list(csv.DictReader(io.StringIO(run("export", "metrics", "--state-dir", state).out)))
@@ -161,4 +169,4 @@ def test_an_export_can_begin_at_a_day(state: Path) -> None:
         run("export", "alerts", "--since", day, "--state-dir", state) for day in ("2026-11-23", "2026-11-24")
     )
 
-    assert (len(before.out.splitlines()), len(after.out.splitlines())) == (2, 0)
+    assert (len(before.out.splitlines()), len(after.out.splitlines())) == (2, 1)

@@ -127,10 +127,10 @@ def test_alerts_as_json_are_the_document_of_the_contract_newest_first(run: Run, 
 @pytest.mark.parametrize(
     ("arguments", "rules"),
     [
-        pytest.param(["--firing"], {"provider_unreachable", "completion", "divergence"}, id="what was not resolved"),
+        pytest.param(["--firing"], {"provider_unreachable", "divergence"}, id="what fires, without notices"),
         pytest.param(["--job", "ft-2"], {"completion", "plateau"}, id="of a job by id"),
         pytest.param(["--job", "second"], {"completion", "plateau"}, id="of a job by suffix"),
-        pytest.param(["--firing", "--job", "second"], {"completion"}, id="both"),
+        pytest.param(["--firing", "--job", "ft-1"], {"divergence"}, id="both"),
     ],
 )
 def test_alerts_are_filtered(run: Run, fill: Fill, arguments: list[str], rules: set[str]) -> None:

@@ -145,7 +145,12 @@ def test_an_acknowledgement_may_hold_until_a_time(state: Path, *, moment: bool) 
     known = run("ack", ALERT.id, "--until", until, "--format", "json").json
 
     held = datetime.fromisoformat(known["acknowledged_until"]) - datetime.fromisoformat(known["acknowledged_at"])
+    shown = next(alert for alert in run("alerts", "--format", "json").json["alerts"] if alert["id"] == ALERT.id)
+    text = known["acknowledged_until"].replace("T", " ")
     assert abs(held - timedelta(hours=2)) < timedelta(minutes=5)
+    assert shown["acknowledged_until"] == known["acknowledged_until"]
+    assert f"firing, an-operator has it until {text[:16]}" in run("alerts").out
+    assert f"an-operator has it until {text[:19]}" in run("explain", ALERT.id).out
 
 
 @pytest.mark.parametrize("until", ["soon", "0s", "400d", "2020-01-01T00:00:00Z", "2120-01-01T00:00:00Z", "2026-12-01"])

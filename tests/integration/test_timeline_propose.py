@@ -257,7 +257,7 @@ async def test_every_word_of_a_person_is_audited(play: Scene) -> None:
     await play.run("12m10s")
 
     assert answers == ["vetoed", "protected", "nothing_open", "lifted"]
-    audit = await play.store.read(lambda reads: reads.audits())
+    audit = (await play.store.read(lambda reads: reads.audits()))[::-1]
     assert [(a.what.value, a.outcome, a.who, a.via, a.why) for a in audit] == [
         ("veto", "vetoed", "ada", "command", "it is fine"),
         ("veto", "protected", "ada", "command", "it is fine"),

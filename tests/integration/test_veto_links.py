@@ -43,7 +43,7 @@ class Door:
         return found.state
 
     def audit(self) -> list[tuple[str, str, str, str]]:
-        entries = self.store.read_now(lambda reads: reads.audits(JOB))
+        entries = self.store.read_now(lambda reads: reads.audits(job_id=JOB.job_id)[::-1])
         return [(entry.who, entry.via, entry.why, entry.outcome) for entry in entries]
 
     def move(self, state: ProposalState) -> None:

@@ -46,6 +46,8 @@ def _story(found: Json) -> Iterator[Text]:
         f"{drawing.title(alert)} on {drawing.sentence(alert['subject'])}: {alert['severity']}, {alert['state']}", "bold"
     )
     yield Text(f"  {drawing.sentence(alert['reason'])}")
+    if found["acknowledged"]:
+        yield Text(f"  {_ack(found['acknowledged'])}")
     yield from _section("what happened", (_transition(entry) for entry in found["transitions"]))
     yield from _section("who was told", [line for entry in found["decisions"] for line in _decision(entry)], "nobody")
     yield from _section("next", (_next(entry) for entry in found["next"]), "nothing is to be told")
@@ -59,6 +61,12 @@ def _section(title: str, lines: Iterable[str], nothing: str = "nothing") -> Iter
     yield Text(f"{title}:", "bold")
     for line in list(lines) or [nothing]:
         yield Text(f"  {line}")
+
+
+def _ack(known: Json) -> str:
+    note = f": {drawing.sentence(known['comment'])}" if known["comment"] else ""
+    until = f"until {tables.moment(known['acknowledged_until'])}" if known["acknowledged_until"] else "for good"
+    return f"{drawing.sentence(known['acknowledged_by'])} has it {until}{note}"
 
 
 def _transition(entry: Json) -> str:

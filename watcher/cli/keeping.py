@@ -110,16 +110,35 @@ def export(
         sheets.print_csv(
             _METRICS, ([sheets.cell({**entry, **row}.get(name)) for name in _METRICS] for entry, row in rows)
         )
-    elif found:
-        header = [name for name in found[0] if name not in _NESTED]
+    else:
+        header = _COLUMNS[what]
         sheets.print_csv(header, ([sheets.cell(record[name]) for name in header] for record in found))
     return 0
 
 
-_NESTED = frozenset({"alerts", "sparkline"})
-"""What of a job has no place in a cell."""
 _METRICS = ("id", "account", "total_steps", "train/global_step", "timestamp", "train/loss", "train/grad_norm",
             "train/learning_rate", "eval/loss")  # fmt: skip
+_COLUMNS = {
+    What.JOBS: (
+        "id", "account", "status", "step", "total_steps", "progress", "health", "selection", "model", "suffix",
+        "output_name", "loss", "best_eval", "best_eval_step", "price_nano", "created_at", "first_seen_at", "ended_at",
+        "updated_at", "eta_seconds", "started_at", "never_cancel", "closed", "gone", "restarted_as",
+    ),
+    What.ALERTS: (
+        "id", "rule", "kind", "subject", "account", "severity", "state", "starts_at", "ends_at", "step", "onset",
+        "reason", "notice", "acknowledged_by", "acknowledged_until",
+    ),
+    What.CANCELS: (
+        "id", "job", "account", "rule", "kind", "mode", "state", "step", "reason", "proposed_at", "veto_window",
+        "round", "announced_at", "deadline_at", "frozen_at", "approved_at", "requested_at", "posted_at", "ended_at",
+        "detail",
+    ),
+    What.DELIVERIES: (
+        "key", "effect", "receiver", "target", "state", "attempts", "created_at", "next_at", "parked_at", "error",
+        "title", "subject", "done_at",
+    ),
+}  # fmt: skip
+"""All of a record that has a place in a cell; the header stands there without any record too."""
 _TIME = {
     What.JOBS: "first_seen_at",
     What.ALERTS: "starts_at",

@@ -1,5 +1,6 @@
 """`jobs`, `alerts` and `status`: what the watcher knows, from the store, which is only read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def jobs(
 def alerts(
     config: ConfigOption = None,
     state_dir: StateOption = None,
-    firing: Annotated[bool, typer.Option("--firing", help="Leave out what is over; notices (noted) stay.")] = False,
+    firing: Annotated[bool, typer.Option("--firing", help="Leave out what is over, and notices.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="Only those of this job: its id or suffix.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> int:
@@ -123,12 +124,10 @@ def status(
 
 
 def _alerts(reads: Reads, *, firing: bool, job: str | None) -> list[Json]:
-    queries = [AlertQuery(firing_only=firing, limit=_EVERYTHING)]
+    query = AlertQuery(firing_only=firing, notices=not firing, limit=_EVERYTHING)
+    queries = [query]
     if job is not None:
-        queries = [
-            AlertQuery(account=r.key.account, job_id=r.key.job_id, firing_only=firing, limit=_EVERYTHING)
-            for r in named(reads, job)
-        ]
+        queries = [replace(query, account=r.key.account, job_id=r.key.job_id) for r in named(reads, job)]
     found = [view for query in queries for view in alert_views(reads, query)]
     return sorted(found, key=lambda view: str(view["starts_at"]), reverse=True)
 

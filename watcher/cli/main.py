@@ -21,6 +21,8 @@ from watcher import __version__, logs
 from watcher.service.errors import ConfigError, SchemaTooNewError, StateInUseError, WatcherError
 
 OK, FAILED, BAD_INPUT, REFUSED, FORCED = 0, 1, 2, 4, 130
+_STDOUT = 1
+"""The descriptor."""
 
 PARTS = {
     "starting": ("init",),
@@ -103,14 +105,17 @@ def main() -> None:
 def _run() -> int:
     try:
         code = app_of(_parts_for(sys.argv[1:]))(standalone_mode=False)
+        sys.stdout.flush()
     except WatcherError as error:
         return _told(error)
     except (typer.Abort, KeyboardInterrupt):
         return FORCED
     except BrokenPipeError:
-        # Whoever read our output has gone: silence, as other tools do, and no traceback at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return _unread()
+    except SystemExit as ended:  # so Typer and Rich end when nobody reads any more
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except typer.exceptions.TyperException as error:  # wrong words on the command line
         getattr(error, "show", lambda: None)()
         return BAD_INPUT
@@ -118,6 +123,12 @@ def _run() -> int:
         sys.stderr.write(logs.redact(traceback.format_exc()))
         return FAILED
     return code if isinstance(code, int) else OK
+
+
+def _unread() -> int:
+    """Whoever read our output has gone: silence, the code of other tools, and no traceback at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+    return 128 + signal.SIGPIPE
 
 
 def _told(error: WatcherError) -> int:

@@ -40,7 +40,10 @@ def alert_table(found: list[Json], names: Mapping[str, str] | None) -> Table:
 
 def _state(alert: Json) -> str:
     state = "noted" if alert["notice"] else str(alert["state"])
-    return f"{state}, {drawing.sentence(alert['acknowledged_by'])} has it" if alert["acknowledged_by"] else state
+    if not alert["acknowledged_by"]:
+        return state
+    until = f" until {moment(alert['acknowledged_until'])[:16]}" if alert["acknowledged_until"] else ""
+    return f"{state}, {drawing.sentence(alert['acknowledged_by'])} has it{until}"
 
 
 def proposal_table(found: list[Json]) -> Table:

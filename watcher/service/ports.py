@@ -167,14 +167,22 @@ class Reads(Protocol):
 
     def proposal(self, proposal_id: str) -> Proposal | None: ...
 
-    def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
-        """Newest first."""
+    def proposals(
+        self,
+        *,
+        key: JobKey | None = None,
+        account: str | None = None,
+        job_id: str | None = None,
+        states: Iterable[ProposalState] | None = None,
+        limit: int | None = None,
+    ) -> list[Proposal]:
+        """Newest first: of one job, or of all that are of an account or have an id; the first `limit` of them."""
 
     def cancels_since(self, since: datetime) -> int:
         """The watcher's own cancels whose intent was stored at or after a time, whatever became of them."""
 
-    def audits(self, key: JobKey | None = None) -> list[Audit]:
-        """What people did about cancels, oldest first: of one job, or of all."""
+    def audits(self, *, account: str | None = None, job_id: str | None = None, limit: int | None = None) -> list[Audit]:
+        """What people did, newest first: about jobs of an account or with an id, or all; the first `limit` of it."""
 
     def group(self, key: str) -> Group | None: ...
 

@@ -338,6 +338,7 @@ class AlertQuery:
     account: str | None = None
     job_id: str | None = None
     firing_only: bool = False
+    notices: bool = True
     since: datetime | None = None
     limit: int = 1000
 

@@ -8,7 +8,7 @@ from typing import Any
 from watcher.domain.alerts import Alert
 from watcher.service.introduce import IDENTITY, identities
 from watcher.service.ports import Reads
-from watcher.service.records import Ack, AlertQuery, JobRecord, Proposal
+from watcher.service.records import Ack, AlertQuery, JobRecord, Proposal, ProposalState
 from watcher.service.shown import shown_of
 
 Json = dict[str, Any]
@@ -80,6 +80,7 @@ def alert_view(alert: Alert, ack: Ack | None) -> Json:
         "reason": alert.reason,
         "notice": alert.notice,
         "acknowledged_by": ack.author if ack else None,
+        "acknowledged_until": iso(ack.until) if ack else None,
     }
 
 
@@ -115,6 +116,7 @@ def proposal_view(proposal: Proposal) -> Json:
     }
 
 
+_OPEN = tuple(state for state in ProposalState if state.open)
 RESTART_NEEDED = "restart_needed"
 """The note of keys whose new values wait for a restart."""
 
@@ -142,7 +144,7 @@ def status_view(reads: Reads, now: datetime) -> Json:
             "dead": counts.dead,
             "oldest_due_at": iso(counts.oldest_due_at),
         },
-        "proposals": [proposal_view(p) for p in reads.proposals() if p.state.open],
+        "proposals": [proposal_view(p) for p in reads.proposals(states=_OPEN)],
         "restart_needed": json.loads(reads.meta(RESTART_NEEDED) or "[]"),
     }
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from watcher.service.records import MANUAL, Audit, JobKey, Proposal, ProposalState
 from watcher.store import rows, schema
@@ -23,13 +25,14 @@ _OPEN = update(schema.proposals).where(
 _IN_ROUND = _OPEN.where(func.coalesce(_proposals.round, 1) == bindparam("its_round"))
 _WINDOW = frozenset({"veto_window", "round", "announced_at", "deadline_at", "frozen_at", "approved_at"})
 """Columns with writers of their own, which do not know each other: a move from one state to another leaves them."""
-_AUDITS = select(schema.audit).order_by(_audit.id)
+_AUDITS = select(schema.audit).order_by(_audit.id.desc())
 _ADD_AUDIT = insert(schema.audit)
 _HASTEN = (
     update(schema.outbox)
     .where(_outbox.lane == bindparam("its_lane"), schema.OPEN_EFFECT, _outbox.next_at > bindparam("now"))
     .values(next_at=bindparam("now"))
 )
+_Columns = ReadOnlyColumnCollection[str, Any]
 
 
 class ProposalReads(Connected):
@@ -39,8 +42,16 @@ class ProposalReads(Connected):
         row = self._run(_PROPOSAL, {"id": proposal_id}).first()
         return None if row is None else rows.proposal_from_row(row)
 
-    def proposals(self, *, key: JobKey | None = None, states: Iterable[ProposalState] | None = None) -> list[Proposal]:
-        statement = _PROPOSALS if key is None else _OF_JOB
+    def proposals(
+        self,
+        *,
+        key: JobKey | None = None,
+        account: str | None = None,
+        job_id: str | None = None,
+        states: Iterable[ProposalState] | None = None,
+        limit: int | None = None,
+    ) -> list[Proposal]:
+        statement = _narrowed(_PROPOSALS if key is None else _OF_JOB, _proposals, account, job_id, limit)
         if states is not None:
             statement = statement.where(_proposals.state.in_([state.value for state in states]))
         of = {} if key is None else {"account": key.account, "job_id": key.job_id}
@@ -50,11 +61,19 @@ class ProposalReads(Connected):
         count: int = self._run(_CANCELS, {"since": micros(since)}).scalar_one()
         return count
 
-    def audits(self, key: JobKey | None = None) -> list[Audit]:
-        statement = _AUDITS
-        if key is not None:
-            statement = statement.where(_audit.account == key.account, _audit.job_id == key.job_id)
-        return [rows.audit_from_row(row) for row in self._run(statement)]
+    def audits(self, *, account: str | None = None, job_id: str | None = None, limit: int | None = None) -> list[Audit]:
+        return [rows.audit_from_row(row) for row in self._run(_narrowed(_AUDITS, _audit, account, job_id, limit))]
+
+
+def _narrowed(
+    listing: Select[Any], of: _Columns, account: str | None, job_id: str | None, limit: int | None
+) -> Select[Any]:
+    """A listing without what is not asked for."""
+    if account is not None:
+        listing = listing.where(of.account == account)
+    if job_id is not None:
+        listing = listing.where(of.job_id == job_id)
+    return listing if limit is None else listing.limit(limit)
 
 
 class ProposalWrites(ProposalReads):

@@ -179,6 +179,8 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
             statement = statement.where(_alerts.job_id == query.job_id)
         if query.firing_only:
             statement = statement.where(_alerts.state == AlertState.FIRING.value)
+        if not query.notices:
+            statement = statement.where(_alerts.notice.is_(False))
         if query.since is not None:
             statement = statement.where(_alerts.starts_at >= micros(query.since))
         return [rows.alert_from_row(row) for row in self._run(statement, {"limit": query.limit})]

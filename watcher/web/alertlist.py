@@ -22,7 +22,7 @@ def alert_page(reads: Reads, now: datetime) -> Json:
     """Those that fire, the worst first; then what was told and what is over, the newest first."""
     acks = reads.acks()
     labels = {record.key: record.snapshot.suffix or record.key.job_id for record in reads.jobs()}
-    firing = [alert for alert in reads.alerts(AlertQuery(firing_only=True, limit=MANY)) if not alert.notice]
+    firing = reads.alerts(AlertQuery(firing_only=True, notices=False, limit=MANY))
     urgent = sorted(firing, key=lambda alert: alert.severity.rank, reverse=True)
     known = {alert.id for alert in urgent}
     past = [alert for alert in reads.alerts(AlertQuery(limit=MOST_PAST + len(urgent))) if alert.id not in known]

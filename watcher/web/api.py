@@ -176,5 +176,5 @@ def _month(request: Request) -> datetime | None:
 def _alert_query(request: Request) -> AlertQuery:
     query.only(request, "firing", "job", "account", "limit")
     asked, most = request.query_params, query.limit(request, _ALERTS)
-    firing = query.flag(request, "firing")
-    return AlertQuery(account=asked.get("account"), job_id=asked.get("job"), firing_only=firing, limit=most)
+    firing, account, job = query.flag(request, "firing"), asked.get("account"), asked.get("job")
+    return AlertQuery(account=account, job_id=job, firing_only=firing, notices=not firing, limit=most)

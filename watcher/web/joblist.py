@@ -111,8 +111,8 @@ def _sum(figures: Iterable[Figure]) -> str | None:
 def alert_row(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: Mapping[JobKey, str] | None = None) -> Json:
     """An alert as every list shows it."""
     subject = alert.subject
-    key = JobKey(subject.account, subject.job_id)
-    return alert_view(alert, acks.get(alert.id)) | {
+    key, ack = JobKey(subject.account, subject.job_id), acks.get(alert.id)
+    return alert_view(alert, ack) | {
         "about": (labels or {}).get(key, subject.name),
         "href": job_href(subject.account, subject.job_id) if subject.job_id else "",
         "about_account": bool(subject.account) and not subject.job_id,
@@ -121,6 +121,7 @@ def alert_row(alert: Alert, now: datetime, acks: Mapping[str, Ack], labels: Mapp
         + (f"job={subject.job_id}" if subject.job_id else f"account={subject.account}"),
         "began": alert.starts_at,
         "ended": alert.ends_at,
+        "acknowledged_to": ack.until if ack else None,
         "until_ago": ago(alert.ends_at, now),
         "evidence": alert.evidence,
     }

@@ -13,7 +13,7 @@ from watcher.service.countdown import timed_view
 from watcher.service.explain import explain_view
 from watcher.service.people import silence_views
 from watcher.service.ports import Clock, Reads, Receivers, Store
-from watcher.service.records import Audit, JobKey, ProposalState
+from watcher.service.records import Audit, ProposalState
 from watcher.service.status import iso, status_view
 from watcher.web import query
 from watcher.web.answers import dump, json_answer
@@ -52,11 +52,11 @@ class Listings:
         """Newest first. `?state=`, `?job=`, `?account=`, `?limit=` (200 unless told otherwise)."""
         query.only(request, "state", "job", "account", "limit")
         state, most, now = query.word(request, "state", ProposalState), query.limit(request, _FEW), self._clock.now()
-        wanted = _wanted(request)
+        states, (account, job) = None if state is None else [state], _of(request)
 
         def find(reads: Reads) -> bytes:
-            found = [p for p in reads.proposals(states=None if state is None else [state]) if wanted(p.key)]
-            return dump({"proposals": [timed_view(proposal, now) for proposal in found[:most]]})
+            found = reads.proposals(account=account, job_id=job, states=states, limit=most)
+            return dump({"proposals": [timed_view(proposal, now) for proposal in found]})
 
         return json_answer(await self._store.read(find))
 
@@ -103,11 +103,11 @@ class Listings:
     async def audit(self, request: Request) -> Response:
         """What people did, newest first. `?job=`, `?account=`, `?limit=` (200 unless told otherwise)."""
         query.only(request, "job", "account", "limit")
-        most, wanted = query.limit(request, _FEW), _wanted(request)
+        most, (account, job) = query.limit(request, _FEW), _of(request)
 
         def find(reads: Reads) -> bytes:
-            found = [entry for entry in reversed(reads.audits()) if wanted(entry.key)]
-            return dump({"audit": [audit_view(entry) for entry in found[:most]]})
+            found = reads.audits(account=account, job_id=job, limit=most)
+            return dump({"audit": [audit_view(entry) for entry in found]})
 
         return json_answer(await self._store.read(find))
 
@@ -158,9 +158,9 @@ def audit_view(entry: Audit) -> Json:
     }
 
 
-def _wanted(request: Request) -> Callable[[JobKey], bool]:
-    account, job = request.query_params.get("account"), request.query_params.get("job")
-    return lambda key: account in (None, key.account) and job in (None, key.job_id)
+def _of(request: Request) -> tuple[str | None, str | None]:
+    """Of which account and which job."""
+    return request.query_params.get("account"), request.query_params.get("job")
 
 
 def _target(found: Json) -> Json:

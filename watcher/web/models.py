@@ -48,6 +48,7 @@ class Alert(Answer):
     reason: str
     notice: bool = Field(description="Told once; never counts as firing.")
     acknowledged_by: str | None
+    acknowledged_until: AwareDatetime | None = Field(description="Null where it holds for good.")
 
 
 class Alerts(Answer):

@@ -208,7 +208,7 @@ def _window(request: Request) -> tuple[float, float]:
 
 def _counts(reads: Reads, now: datetime, reasons: Sequence[str]) -> dict[str, tuple[int, str]]:
     """What the navigation says of each page: a number, and how urgent it is."""
-    firing = [alert for alert in reads.alerts(AlertQuery(firing_only=True, limit=MANY)) if not alert.notice]
+    firing = reads.alerts(AlertQuery(firing_only=True, notices=False, limit=MANY))
     critical = any(alert.severity is Severity.CRITICAL for alert in firing)
     return {
         "/alerts": (len(firing), "bad" if critical else "warn"),

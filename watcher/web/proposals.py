@@ -37,8 +37,8 @@ def proposal_page(reads: Reads, now: datetime) -> Json:
     labels = {record.key: record.snapshot.suffix or record.key.job_id for record in reads.jobs()}
     waiting = open_proposals(reads, now, labels)
     shown = {row["id"] for row in waiting}
-    past = [p for p in reads.proposals() if p.id not in shown]
-    audits = reads.audits()[: -MOST - 1 : -1]
+    past = [p for p in reads.proposals(limit=MOST + len(shown)) if p.id not in shown]
+    audits = reads.audits(limit=MOST)
     return {
         "open": waiting,
         "past": [proposal_row(proposal, now, labels) for proposal in past[:MOST]],

@@ -48,7 +48,7 @@ class StoreGauges:
 def read_gauges(reads: Reads, now: datetime) -> StoreGauges:
     """The gauges, in one consistent read. Jobs that are closed are not counted: they would only grow in number."""
     counts = reads.outbox_counts(now)
-    firing = [alert for alert in reads.alerts(AlertQuery(firing_only=True, limit=_MANY)) if not alert.notice]
+    firing = reads.alerts(AlertQuery(firing_only=True, notices=False, limit=_MANY))
     oldest = counts.oldest_due_at
     return StoreGauges(
         jobs=Tally(record.snapshot.status.value for record in reads.jobs(open_only=True)),
