@@ -54,6 +54,8 @@ class Fold:
     """Seconds that never go back, for whoever wants to know what each rule costs."""
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds by rule, by `tick`, since somebody took them out."""
+    crippled: bool = False
+    """Whether a rule crashed: it is blind until a restart."""
     in_part: bool = False
     """Whether rows that were there could not be made out: what rules do not find in the others ends no alert."""
     _held: dict[AlertKey, int] = field(default_factory=dict)
@@ -63,11 +65,13 @@ class Fold:
     _doubted: set[AlertKey] = field(default_factory=set)
     """Alerts whose finding is not seen in a part of the rows: whether it is gone can't be told."""
     _seeing: dict[frozenset[type], list[Cell]] = field(default_factory=dict)
+    _timed_cells: list[Cell] = field(default_factory=list)
 
     @classmethod
     def of(cls, subject: Subject, rules: Sequence[Rule], lives: Mapping[str, Life] | None = None) -> "Fold":
         """A fold that has observed nothing."""
-        return cls(subject, [Cell.of(rule) for rule in rules], lives=lives or {})
+        cells = [Cell.of(rule) for rule in rules]
+        return cls(subject, cells, lives=lives or {}, _timed_cells=[cell for cell in cells if cell.rule.timed])
 
     # --- observing ---
 
@@ -118,7 +122,8 @@ class Fold:
             waiting.sweeps += key not in self._doubted
         begun = set(self._pending)
         unsettled = {rule for rule, _ in (*self._pending, *self._leaving, *self._doubted)}
-        told = self._judge_cells([c for c in self.cells if c.rule.timed or c.rule.name in unsettled], now)
+        more = [cell for cell in self.cells if cell.rule.timed or cell.rule.name in unsettled] if unsettled else None
+        told = self._judge_cells(more or self._timed_cells, now)
         for key in self._pending.keys() - begun:  # found by a rule that is judged only now: this is its first sweep
             self._pending[key].sweeps += 1
         return told
@@ -153,7 +158,8 @@ class Fold:
 
     def confirm(self) -> None:
         """A sweep with fresh data is over: count it for every finding that holds, start again for those that do not."""
-        holding = {(cell.rule.name, f.kind) for cell in self.cells for f in _findings(cell.verdict)}
+        breaches = [(cell.rule.name, cell.verdict) for cell in self.cells if isinstance(cell.verdict, Breach)]
+        holding = [(rule, finding.kind) for rule, breach in breaches for finding in breach.findings]
         self.confirmations = {key: self.confirmations.get(key, 0) + 1 for key in holding}
 
     # --- asking ---
@@ -179,7 +185,7 @@ class Fold:
 
     def firing(self) -> list[Alert]:
         """Alerts that are firing, oldest first."""
-        return sorted((a for a in self.alerts.values() if a.state is AlertState.FIRING), key=lambda a: a.starts_at)
+        return sorted([a for a in self.alerts.values() if a.state is AlertState.FIRING], key=lambda a: a.starts_at)
 
     def close(self, now: datetime, note: str) -> list[Transition]:
         """The subject is not watched any more: every firing alert is over."""
@@ -382,6 +388,7 @@ class Fold:
     def _crashed(self, cell: Cell, error: Exception) -> None:
         cell.crash = type(error).__name__
         cell.verdict = CRASHED
+        self.crippled = True
         self.crashes.append(Crash(cell.rule.name, self.subject, error))
 
 

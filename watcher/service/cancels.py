@@ -88,7 +88,8 @@ class CancelDesk:
         """At the end of a visit: tend what is open, propose, say what would be done, or note why not."""
         book, policy = visit.book, visit.book.selection.policy
         before, book.refusals = book.refusals, {}
-        self._tend(visit)
+        if book.proposal is not None:
+            self._tend(visit)
         if policy.mode is not CancelMode.OFF:
             for alert in book.fold.firing():
                 self._consider(visit, policy, self._case(visit, alert))
@@ -97,7 +98,8 @@ class CancelDesk:
             if known is None or known.guard is not refusal.guard:  # said when it changes, not in every sweep
                 guard, reason = refusal.guard.value, refusal.reason
                 log.info("cancel.refused", job_id=book.key.job_id, rule=key[0], guard=guard, reason=reason)
-        visit.note_guards()
+        if book.refusals or book.state.guards:
+            visit.note_guards()
 
     def guards_again(self, visit: Visit, alert: Alert, *, cancels_last_hour: int) -> tuple[Refusal, ...]:
         """What the guards say right before the POST.

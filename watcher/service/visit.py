@@ -13,7 +13,6 @@ from watcher.domain.facts import JobFacts
 from watcher.domain.feed import Arrival, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow, Unreadable
-from watcher.domain.verdicts import Unknown
 from watcher.service.book import JobBook, packed, rows_of
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
@@ -236,7 +235,7 @@ class Visit:
         record.health = job_health(
             record.snapshot.status,
             {(a.rule, a.kind) for a in fold.firing()},
-            unknown=bool(self.blind) or any(isinstance(c.verdict, Unknown) and c.crash for c in fold.cells),
+            unknown=bool(self.blind) or fold.crippled,
             has_rows=book.state.pace.train_step is not None,
         ).value
         self._close_if_done()
