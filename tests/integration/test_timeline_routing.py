@@ -118,6 +118,18 @@ async def test_a_storm_takes_along_what_still_waits_for_others(tmp_path: Path) -
     assert [len(message.items) for message in live.messages] == [12]
 
 
+async def test_failures_that_come_one_by_one_while_the_first_waits_are_a_storm_too(tmp_path: Path) -> None:
+    async with scene(tmp_path, routing=a_routing(group_wait=timedelta(seconds=60), storm=5)) as live:
+        for number in range(12):
+            live.job(f"ft-{number}")
+            live.at("1m" if number < 4 else "90s", f"ft-{number}", loss=9)
+        live.job("later")
+        live.at("3m", "later", loss=9)
+        await live.run("6m")
+
+    assert [len(message.items) for message in live.messages] == [12, 0]
+
+
 async def test_a_silence_holds_back_and_what_still_fires_is_told_when_it_ends(tmp_path: Path) -> None:
     async with scene(tmp_path, routing=a_routing(group_interval=timedelta(hours=1))) as live:
         live.job()

@@ -105,9 +105,17 @@ class _Run:
         return _Done(taken=len(waiting), made=made, due_at=self._tx.first_flush())
 
     def _stormy(self) -> set[str]:
-        """Receivers with more news due at once than they get messages: what waits for them joins the one message."""
-        due = Counter(g.receiver for g in self._groups.values() if g.has_news and self._is_due(g))
-        stormy = {receiver for receiver, count in due.items() if count > self._routing.storm}
+        """Receivers with more news at once than they get messages: what waits for them joins the one message.
+
+        At once is what is due, and what is first told within a `group_wait`: the failures of one sweep come one by one.
+        """
+        due = {g.receiver for g in self._groups.values() if g.has_news and self._is_due(g)}
+        if not due:
+            return due
+        soon = self._now + max(route.timing.group_wait for route in self._routing.routes)
+        near = {group.key: group for group in self._tx.groups_due(soon)} | self._groups
+        count = Counter(g.receiver for g in near.values() if g.has_news and (g.told_at is None or self._is_due(g)))
+        stormy = {receiver for receiver in due if count[receiver] > self._routing.storm}
         if stormy:
             for group in self._tx.groups():
                 if group.receiver in stormy and group.has_news:
