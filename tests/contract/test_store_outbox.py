@@ -1,5 +1,6 @@
 """The outbox of every store: each key once, each lane in order, each row claimed by one."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -115,6 +116,15 @@ async def test_one_lane_gives_its_next_row_alone_and_only_when_that_is_due(store
 
     assert [await following(NOW), await following(at(5)), await following(at(5))] == [None, "a2", None]
     assert await claim(store) == ["b1"]
+
+
+async def test_what_stands_behind_a_row_is_told_in_order(store: Store) -> None:
+    await enqueue(store, *(an_effect(key, key[0]) for key in ("a1", "a2", "b1", "a3", "a4", "a5")))
+    first, third = await row(store, "a1"), await number(store, "a3")
+    await store.write(lambda tx: tx.park(third, NOW, "410"))
+
+    assert [r.key for r in await store.read(lambda reads: reads.behind(first, 2))] == ["a2", "a4"]
+    assert await store.read(lambda reads: reads.behind(replace(first, id=1000), 2)) == []
 
 
 async def test_busy_lanes_are_passed_over(store: Store) -> None:

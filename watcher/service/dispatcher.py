@@ -11,7 +11,7 @@ import structlog
 
 from watcher.domain import codec
 from watcher.domain.messages import Message
-from watcher.service.drill import RULE as DRILL
+from watcher.service.album import AHEAD, Album, Subject, may_wait, subject_of
 from watcher.service.errors import DeliveryError, ProviderError, StoreError
 from watcher.service.perform import CancelPerformer
 from watcher.service.ports import Clock, Pictures, Provider, Receivers, Store, Target, Telemetry, Writes
@@ -62,7 +62,9 @@ class Dispatcher:
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._next: dict[str, OutboxRow] = {}
         """Of a lane the row that was claimed when the one before it was recorded."""
-        self._pauses = 0
+        self._going_on = set[str]()
+        """Lanes that are past the first message of a burst."""
+        self._pauses, self._album = 0, Album()
         self.delivered = 0
 
     async def run_due(self) -> int:
@@ -108,8 +110,11 @@ class Dispatcher:
             self._lanes.pop(row.lane, None)
             following = self._next.pop(row.lane, None)
             if following is None:
+                self._going_on.discard(row.lane)
+                self._album.leave(row.lane)
                 self._done()
             else:
+                self._going_on.add(row.lane)
                 self._lanes[row.lane] = asyncio.create_task(self._run(following))
 
     async def _record(self, work: Callable[[Writes], object]) -> None:
@@ -138,7 +143,7 @@ class Dispatcher:
             await self._readdress(row)
             return
         message = codec.decode(Message, row.payload)
-        picture = await self._picture(message, target)
+        picture = await self._picture(row, message, target)
         try:
             # The link is a key to the veto: it is made anew for every send, and no database holds it. A console, whose
             # lines end in logs, gets none.
@@ -173,11 +178,22 @@ class Dispatcher:
         if begun[-1]:
             self._windows.begun(message)
 
-    async def _picture(self, message: Message, target: Target) -> bytes | None:
-        shown = message.job_id or message.rule == DRILL
-        if self.pictures is None or not shown or not target.takes_pictures:
+    async def _picture(self, row: OutboxRow, message: Message, target: Target) -> bytes | None:
+        if self.pictures is None or not target.takes_pictures:
             return None
-        return await self.pictures.picture(message.account, message.job_id, message.alert_id)
+        subject = subject_of(row, message)
+        if subject and row.lane in self._going_on and not may_wait(row, self._clock.now()):
+            return self._album.ready(row.lane, subject)
+        self._album.want(self.pictures, row.lane, [s for s in (subject, *await self._next_subjects(row)) if s])
+        return None if subject is None else await self._album.picture(subject)
+
+    async def _next_subjects(self, row: OutboxRow) -> list[Subject | None]:
+        """What the lane's next messages are about."""
+        try:
+            behind = await self._store.read(lambda reads: reads.behind(row, AHEAD))
+            return [subject_of(later, codec.decode(Message, later.payload)) for later in behind]
+        except (StoreError, TypeError, ValueError, KeyError, AttributeError):
+            return []  # whoever can't be read is told of when its turn comes
 
     async def _not_delivered(self, row: OutboxRow, target: Target, error: DeliveryError) -> None:
         self._telemetry.notification(row.receiver, error.reason.value)

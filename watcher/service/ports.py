@@ -162,6 +162,9 @@ class Reads(Protocol):
 
     def outbox(self, *, states: Iterable[OutboxState] | None = None, limit: int = 500) -> list[OutboxRow]: ...
 
+    def behind(self, row: OutboxRow, limit: int) -> list[OutboxRow]:
+        """The next open rows of its lane, oldest first."""
+
     def latest_effects(self) -> list[OutboxRow]:
         """Of every receiver's target the newest notification in each state."""
 

@@ -96,6 +96,12 @@ _OLDEST = select(func.min(case((_is_notice, _outbox.created_at), else_=_outbox.n
     _outbox.state.in_([OutboxState.DUE.value, OutboxState.CLAIMED.value]), or_(_is_notice, _is_ripe)
 )
 _EFFECTS = select(schema.outbox).order_by(_outbox.id.desc()).limit(bindparam("limit"))
+_BEHIND = (
+    select(schema.outbox)
+    .where(schema.OPEN_EFFECT, _outbox.lane == bindparam("its_lane"), _outbox.id > bindparam("its_id"))
+    .order_by(_outbox.id)
+    .limit(bindparam("limit"))
+)
 _LATEST_EFFECTS = (
     select(schema.outbox)
     .where(
@@ -220,6 +226,10 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
             statement = statement.where(_outbox.state.in_([state.value for state in states]))
         newest_first = [rows.effect_from_row(row) for row in self._run(statement, {"limit": limit})]
         return newest_first[::-1]
+
+    def behind(self, row: OutboxRow, limit: int) -> list[OutboxRow]:
+        found = self._run(_BEHIND, {"its_lane": row.lane, "its_id": row.id, "limit": limit})
+        return [rows.effect_from_row(later) for later in found]
 
     def latest_effects(self) -> list[OutboxRow]:
         """Oldest first."""
