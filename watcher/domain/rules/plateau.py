@@ -65,40 +65,20 @@ class PlateauState:
 
 @dataclass(slots=True)
 class _View:
-    """The run so far in four parts of equal length: their rows, their means, and what follows from them.
+    """The run so far in four parts of equal length: their means, and what follows from them.
 
-    It is made for every row between `begin` and `end`, hence not frozen, and what few rows need is computed when asked.
+    `gain` is what a power law through the last quarters still gains until the end, at least 0. It is made for every
+    row between `begin` and `end`, hence not frozen: that would take twice the time.
     """
 
     step: int
     left: float
-    rows: tuple[int, int, int, int]
     means: tuple[float, float, float, float]
-    noise: float
-
-    @property
-    def now(self) -> float:
-        return self.means[3]
-
-    @property
-    def gain(self) -> float:
-        """What a power law through the last quarters still gains until the end, at least 0."""
-        _, second, third, last = self.means
-        return max((second - last) / _DOUBLINGS[0], (third - last) / _DOUBLINGS[1], 0.0) * self.left
-
-    @property
-    def doubt(self) -> float:
-        return self.noise * math.sqrt(1 / self.rows[1] + 1 / self.rows[3])
-
-    @property
-    def half_gain(self) -> float:
-        (a, b, c, d), (first, second, third, last) = self.rows, self.means
-        return (a * first + b * second) / (a + b) - (c * third + d * last) / (c + d)
-
-    @property
-    def half_doubt(self) -> float:
-        a, b, c, d = self.rows
-        return self.noise * math.sqrt(1 / (a + b) + 1 / (c + d))
+    now: float
+    gain: float
+    doubt: float
+    half_gain: float
+    half_doubt: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,10 +150,10 @@ class Plateau:
 
     def _flat(self, v: _View) -> str:
         first, second, _, now = v.means
-        small, gain = self._times() * self.gain * now, v.gain
-        if gain >= small or first - now <= _RISE * now or second - now <= -_RISE * now:
+        small = self._times() * self.gain * now
+        if v.gain >= small or first - now <= _RISE * now or second - now <= -_RISE * now:
             return ""
-        left = gain + v.doubt
+        left = v.gain + v.doubt
         return f"at its present pace it gains at most {left:.2g} more until the end" if left < small else ""
 
     def _stuck(self, s: PlateauState, v: _View) -> str:
@@ -208,7 +188,17 @@ def _view(s: PlateauState, step: int, total: int) -> _View | None:
         return None
     left = math.log2(max(1.0, total / (0.875 * step)))
     noise = SIGMA_OF_MEDIAN_STEP * s.jumps.median()
-    return _View(step, left, (a, b, c, d), (first, second, third, last), noise)
+    before, after = a + b, c + d
+    return _View(
+        step=step,
+        left=left,
+        means=(first, second, third, last),
+        now=last,
+        gain=max((second - last) / _DOUBLINGS[0], (third - last) / _DOUBLINGS[1], 0.0) * left,
+        doubt=noise * math.sqrt(1 / b + 1 / d),
+        half_gain=(a * first + b * second) / before - (c * third + d * last) / after,
+        half_doubt=noise * math.sqrt(1 / before + 1 / after),
+    )
 
 
 def _low(s: PlateauState, v: _View) -> str:
