@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from struct import Struct
+from typing import ClassVar, NamedTuple
+
+from watcher.domain.packed import Packed
 
 CAPACITY = 64
 """Buckets; an even number, since neighbours are merged when all are full."""
@@ -61,12 +64,20 @@ class Bucket(NamedTuple):
         return self.mean if self.finite else None
 
 
+class Buckets(Packed[Bucket]):
+    """Those of a curve: every job keeps up to 64."""
+
+    __slots__ = ()
+    ITEM: ClassVar = Bucket
+    FORM: ClassVar = Struct("<3qdq")
+
+
 @dataclass(slots=True)
 class Curve:
     """A series of rows, downsampled as it grows: each bucket holds `stride` rows, which doubles when all are full."""
 
     stride: int = 1
-    buckets: list[Bucket] = field(default_factory=list)
+    buckets: Buckets = field(default_factory=Buckets)
 
     def add(self, value: float | None, step: int = 0) -> None:
         """The next row's value and step; None when it had no value."""
@@ -76,13 +87,15 @@ class Curve:
         """The next rows: each bucket that they fill is made once, however many of them it takes."""
         taken = 0
         while taken < len(points):
-            if not self.buckets or self.buckets[-1].rows >= self.stride:
+            last = self.buckets[-1] if self.buckets else None
+            if last is None or last.rows >= self.stride:
                 if len(self.buckets) == CAPACITY:
                     self._halve()
-                self.buckets.append(Bucket())
-            last = self.buckets[-1]
-            part = points[taken : taken + self.stride - last.rows]
-            self.buckets[-1] = last.plus(part)
+                part = points[taken : taken + self.stride]
+                self.buckets.append(Bucket().plus(part))
+            else:
+                part = points[taken : taken + self.stride - last.rows]
+                self.buckets[-1] = last.plus(part)
             taken += len(part)
 
     def values(self) -> list[float | None]:
@@ -91,8 +104,8 @@ class Curve:
 
     def _halve(self) -> None:
         self.stride *= 2
-        pairs = zip(self.buckets[::2], self.buckets[1::2], strict=True)
-        self.buckets = [left.joined(right) for left, right in pairs]
+        buckets = list(self.buckets)
+        self.buckets = Buckets(left.joined(right) for left, right in zip(buckets[::2], buckets[1::2], strict=True))
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:

@@ -17,6 +17,6 @@ def text_of(value: Any, *, gaps: bool = True) -> str:  # noqa: ANN401 - a datacl
         parts = ((name, getattr(value, name)) for name in type(value).__dataclass_fields__)
         value = {name: part for name, part in parts if part is not None}
     try:
-        return to_json(value, inf_nan_mode="strings", timedelta_mode="float").decode()
+        return to_json(value, inf_nan_mode="strings", timedelta_mode="float", fallback=list).decode()
     except ValueError:  # half a surrogate pair, which JSON can hold and UTF-8 can't
         return json.dumps(codec.encode(value), separators=(",", ":"))
