@@ -44,13 +44,14 @@ async def test_the_base_url_is_taken_with_and_without_its_version(suffix: str, c
     assert server.targets == ["/v1/fine-tunes"]
 
 
-async def test_a_path_before_the_version_is_kept(clock: SkippingClock) -> None:
+@pytest.mark.parametrize("path", ["gateway", "a%20b", "a b", "pfad-ä", "x/../y"])
+async def test_a_path_before_the_version_is_kept(path: str, clock: SkippingClock) -> None:
     async with serving(script(EMPTY)) as server:
-        client = provider(f"{server.url}/gateway/v1", clock)
+        client = provider(f"{server.url}/{path}/v1", clock)
         await client.list_jobs()
         await client.aclose()
 
-    assert server.targets == ["/gateway/v1/fine-tunes"]
+    assert server.targets == [httpx.URL(f"http://h/{path}/v1/fine-tunes").raw_path.decode()]
 
 
 async def test_every_request_names_the_program_and_carries_the_key(clock: SkippingClock) -> None:

@@ -188,7 +188,7 @@ async def test_random_waits_have_a_ceiling_that_doubles_up_to_a_bound(clock: Ski
 
     limits = Limits(per_second=1e6, attempts=6)
     async with serving(script(Answer(status=500))) as server:
-        http = http_client(headers_of("k"), deadline=limits.timeout, concurrency=1)
+        http = http_client(headers_of("k"), deadline=limits.timeout, concurrency=1, root=server.url)
         caller = Caller("acme", http, clock, NoTelemetry(), limits, jitter=none_of)
         with pytest.raises(ProviderError):
             await caller.get("list_jobs", server.url)

@@ -47,7 +47,12 @@ class TogetherProvider:
         self._clock = clock
         self._limits = limits or Limits()
         self._root = root_of(base_url)
-        http = http_client(headers_of(api_key), deadline=self._limits.timeout, concurrency=self._limits.concurrency)
+        http = http_client(
+            headers_of(api_key),
+            deadline=self._limits.timeout,
+            concurrency=self._limits.concurrency,
+            root=self._root,
+        )
         self._caller = Caller(account, http, clock, telemetry or NoTelemetry(), self._limits)
 
     def __repr__(self) -> str:

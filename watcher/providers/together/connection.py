@@ -11,7 +11,7 @@ from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 from watcher.service.errors import ConfigError
 
 
-def http_client(headers: Mapping[str, str], *, deadline: float, concurrency: int) -> "Client":
+def http_client(headers: Mapping[str, str], *, deadline: float, concurrency: int, root: str = "") -> "Client":
     """A client over aiohttp's connections. Certificates and proxies come from the usual variables.
 
     No transport is handed in: httpx would then ignore HTTPS_PROXY, HTTP_PROXY and NO_PROXY. This subclass of its
@@ -21,12 +21,14 @@ def http_client(headers: Mapping[str, str], *, deadline: float, concurrency: int
         headers: what every request carries.
         deadline: seconds for connecting; whoever calls bounds the whole exchange by as many.
         concurrency: connections at once.
+        root: what every address of an `exchange` begins with, encoded.
 
     Raises:
         ConfigError: SSL_CERT_FILE or SSL_CERT_DIR can't be read, or a proxy variable is no usable URL.
     """
     try:
         return Client(
+            base_url=root,
             headers=dict(headers),
             verify=httpx.create_ssl_context(),  # once: making one takes milliseconds, and each proxy would make its own
             timeout=httpx.Timeout(deadline, read=None, write=None, pool=None),
@@ -43,6 +45,17 @@ class _NoCookies(httpx.Cookies):
 
 
 _NONE, _NOTHING = _NoCookies(), httpx.ByteStream(b"")
+
+
+class _Address(httpx.URL):
+    """An address as text, and where it leads to: to take apart what was just put together is a sixth of a call."""
+
+    def __init__(self, root: httpx.URL, text: str) -> None:
+        super().__init__(root)
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class _Transport(AiohttpTransport):
@@ -79,7 +92,8 @@ class Client(HttpxAiohttpClient):
         working out that it has no body a third of making it.
         """
         extensions = {"timeout": self.timeout.as_dict()}
-        request = httpx.Request(method, url, headers=self.headers, stream=_NOTHING, extensions=extensions)
+        request = httpx.Request(method, self.base_url, headers=self.headers, stream=_NOTHING, extensions=extensions)
+        request.url = _Address(self.base_url, url) if isinstance(url, str) else url
         request.read()
         response = await self._transport_for_url(request.url).handle_async_request(request)
         if response.has_redirect_location:

@@ -53,7 +53,7 @@ def any_up_to(ceiling: float) -> float:
 
 
 def root_of(base_url: str) -> str:
-    """The base URL without `/v1` and slashes at its end: one SDK wants it with, the other without.
+    """The base URL, encoded, without `/v1` and slashes at its end: one SDK wants it with, the other without.
 
     Raises:
         ConfigError: it is no http(s) URL, or holds credentials; the message does not show it.
@@ -65,7 +65,7 @@ def root_of(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
         raise ConfigError("base_url: expected http(s)://host[:port][/path] without credentials")
     path = url.path.rstrip("/").removesuffix("/v1").rstrip("/")
-    return f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
+    return str(httpx.URL(f"{url.scheme}://{url.netloc.decode('ascii')}{path}"))
 
 
 def headers_of(api_key: str) -> dict[str, str]:
