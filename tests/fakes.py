@@ -3,10 +3,11 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from watcher.domain.holes import torn
@@ -196,7 +197,7 @@ class FakeProvider:
         *,
         from_step: int = 0,
         last_step: int | None = None,  # noqa: ARG002
-        known: Container[tuple[int, int]] = frozenset(),
+        known: Mapping[int, int] = MappingProxyType({}),
     ) -> Metrics:
         asked = [row for row in self._job("metrics", job_id).rows if row.step >= from_step]
         read = [None if self.spoils(row) else row for row in asked]
@@ -317,8 +318,8 @@ class FakeReceivers:
         return sorted({target.receiver for target in self.all})
 
 
-def _is_known(row: Row, known: Container[tuple[int, int]]) -> bool:
-    return isinstance(row, TrainRow) and row.at_ns > 0 and (row.step, row.at_ns) in known
+def _is_known(row: Row, known: Mapping[int, int]) -> bool:
+    return isinstance(row, TrainRow) and row.at_ns > 0 and known.get(row.step) == row.at_ns
 
 
 # --- a store that fails ---

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.domain.observations import EvalRow, Row, TrainRow
-from watcher.service.known import KnownRows, RowKey, unseen
+from watcher.service.known import KnownRows, RowKey
 
 _small = st.integers(0, 6)
 rows = st.one_of(
@@ -25,7 +25,8 @@ def test_a_row_is_new_once_and_known_until_it_is_forgotten(
 ) -> None:
     known, plain = KnownRows(), set[RowKey]()
     for number, answer in enumerate(answers):
-        fresh = unseen(answer, known.pairs())
+        fresh = known.unseen(answer)
+        assert {("train", *pair) for pair in known.times().items() if pair[0] >= 0} <= plain
         new = list(dict.fromkeys(k for k in map(key, answer) if k not in plain))
         timed = all(row.at_ns for row in answer)
 
@@ -47,4 +48,4 @@ def test_numbers_as_large_as_the_store_has_them_are_told_apart() -> None:
 
     answer: list[Row] = [TrainRow(largest, largest, 1.0), EvalRow(largest, largest - 1, 1.0)]
 
-    assert unseen(answer, known.pairs()) == [EvalRow(largest, largest - 1, 1.0)]
+    assert known.unseen(answer) == [EvalRow(largest, largest - 1, 1.0)]

@@ -28,7 +28,7 @@ from watcher.domain.rules.stall import Stall
 from watcher.domain.verdicts import Finding, Severity
 from watcher.service.book import new_book
 from watcher.service.config import Selection
-from watcher.service.known import KnownRows, RowKey, unseen
+from watcher.service.known import KnownRows, RowKey
 from watcher.service.loading import Stored, load_book
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, OutboxState
@@ -190,7 +190,7 @@ def live(rows: Sequence[Row], cuts: Sequence[int], restarts: set[int], overlap: 
 def _commit(book: Any, memory: Memory, portion: list[Row], now: datetime) -> None:
     visit = Visit(book, now)
     visit.take_listed(replace(_SNAPSHOT, total_steps=60))
-    fresh = unseen(portion, book.known.pairs())
+    fresh = book.known.unseen(portion)
     visit.take_rows(fresh, [o for _, o in memory.observations] if visit.wants_history(fresh) else [])
     visit.finish()
     if visit.changed:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from watcher.domain.holes import Torn
 from watcher.domain.observations import EvalRow, Row, TrainRow
 from watcher.providers.together import mapping
-from watcher.service.known import unseen
+from watcher.service.known import KnownRows
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "together-api-examples.json").read_text(encoding="utf-8")
@@ -190,7 +190,7 @@ def test_every_row_is_read_or_counted(items: list[object]) -> None:
 
 
 ODD: list[object] = [None, True, -3, 0, 1, 2, 2.0, "2", 10**9, 1e18, math.nan, math.inf, [], {}, 2**64]
-KNOWN = {(step, at_ns) for step in (-3, 0, 1, 2, 3) for at_ns in (0, 1, 2, 10**9)}
+KNOWN = KnownRows(("train", step, at_ns) for step in (0, 1, 2, 3) for at_ns in (0, 1, 2, 10**9))
 
 
 @pytest.mark.parametrize("more", [{}, {"eval/loss": 1.0}, {"train/kl": 1.0}, {"train/loss": "?"}], ids=str)
@@ -203,15 +203,15 @@ def test_nothing_but_known_train_rows_is_left_out(more: dict[str, object]) -> No
             {**odd, "timestamp": 3, "train/global_step": 3, "train/loss": 1.0},
         ]
         items = [*before, odd, {"train/global_step": 9, "timestamp": 9}, {"train/global_step": 8, "timestamp": 8}]
-        whole, found = mapping.metrics(items, ID, AT), mapping.metrics(items, ID, AT, KNOWN)
+        whole, found = mapping.metrics(items, ID, AT), mapping.metrics(items, ID, AT, KNOWN.times())
 
-        assert unseen(found.rows, set(KNOWN)) == unseen(whole.rows, set(KNOWN)), odd
+        assert KNOWN.unseen(found.rows) == KNOWN.unseen(whole.rows), odd
         assert (found.drift, found.torn) == (whole.drift, whole.torn), odd
 
 
 def test_a_known_row_is_left_out() -> None:
     items = [{"timestamp": 10**9 + n, "train/global_step": n, "train/loss": 1.0} for n in range(4)]
-    found = mapping.metrics(items, ID, AT, {(n, 10**9 + n) for n in range(3)})
+    found = mapping.metrics(items, ID, AT, {n: 10**9 + n for n in range(3)})
 
     assert TrainRow(3, 10**9 + 3, 1.0) in found.rows
     assert TrainRow(2, 10**9 + 2, 1.0) not in found.rows

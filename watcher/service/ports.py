@@ -1,7 +1,8 @@
 """What the services ask of the outside: provider, store, targets and clock. Adapters live elsewhere and import this."""
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from watcher.domain.alerts import Alert, Subject, Transition
@@ -61,11 +62,11 @@ class Provider(Protocol):
         *,
         from_step: int = 0,
         last_step: int | None = None,
-        known: Container[tuple[int, int]] = frozenset(),
+        known: Mapping[int, int] = MappingProxyType({}),
     ) -> Metrics:
         """Rows with step >= from_step. `last_step` is the newest step known of the job, to size the windows.
 
-        Train rows whose (step, at_ns) is in `known` may be left out, but for those without a time.
+        Train rows that are `known` (at_ns by step) may be left out, but for those without a time.
         """
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:

@@ -6,7 +6,6 @@ from watcher.domain.cadence import OVERLAP_STEPS, from_step, look_back, wants_de
 from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
-from watcher.service.known import unseen
 from watcher.service.ports import Provider, Store
 from watcher.service.records import Metrics
 from watcher.service.visit import Visit
@@ -107,16 +106,15 @@ class JobReader:
         """What the API has from a step on and was not seen before."""
         book = visit.book
         await self._know_keys(book, start)
-        known = book.known.pairs()
         answer = await self._provider.get_metrics(
             book.key.job_id,
             from_step=start,
             last_step=job.steps_completed or book.state.pace.train_step,
-            known=known,
+            known=book.known.times(),
         )
         drift += answer.drift
         self._note_holes(visit, answer, start)
-        return unseen(answer.rows, known)
+        return book.known.unseen(answer.rows)
 
     def _note_holes(self, visit: Visit, answer: Metrics, start: int) -> None:
         """Whether a part of the rows could not be made out; known before the others are judged."""

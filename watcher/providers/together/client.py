@@ -1,6 +1,7 @@
 """The `Provider` port for one Together account: which endpoint answers what, and what its answer may look like."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from urllib.parse import quote
 
 from watcher.domain.holes import Torn
@@ -88,7 +89,7 @@ class TogetherProvider:
         *,
         from_step: int = 0,
         last_step: int | None = None,
-        known: Container[tuple[int, int]] = frozenset(),
+        known: Mapping[int, int] = MappingProxyType({}),
     ) -> Metrics:
         """Every row from a step on, never thinned by the server: a sample can leave out the one NaN.
 
@@ -176,7 +177,7 @@ class TogetherProvider:
 class _Gathered:
     """The rows of several windows as one answer, each unknown key named once."""
 
-    def __init__(self, known: Container[tuple[int, int]]) -> None:
+    def __init__(self, known: Mapping[int, int]) -> None:
         self.known = known
         self._rows: list[Row] = []
         self._drift: dict[str, Drift] = {}

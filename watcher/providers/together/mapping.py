@@ -1,8 +1,9 @@
 """From JSON bodies to observations. What one entry lacks never costs another entry: bad ones are counted and named."""
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from watcher.domain import holes
@@ -239,11 +240,11 @@ def _event(fields: Mapping[str, object], before: datetime) -> Event:
 
 
 def metrics(
-    items: Sequence[object], job_id: str, at: datetime, known: Container[tuple[int, int]] = frozenset()
+    items: Sequence[object], job_id: str, at: datetime, known: Mapping[int, int] = MappingProxyType({})
 ) -> Metrics:
     """Rows in the order of the answer. Keys beyond the published ones are named once each: they vary by method.
 
-    Train rows whose (step, time) is `known` are left out.
+    Train rows that are `known`, times by step, are left out.
     """
     rows: list[Row] = []
     drifts, whole = Drifts(at), True
@@ -261,7 +262,7 @@ def metrics(
     return Metrics(rows=tuple(rows), drift=drifts.all(), torn=torn)
 
 
-def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iterator[object]:
+def _unknown(items: Iterable[object], known: Mapping[int, int]) -> Iterator[object]:
     """All but the train rows that are surely known: nothing unusual about their keys, step, time or loss.
 
     Five rows in six of an answer to a poll are, and making a row of each took four times as long as this.
@@ -273,7 +274,7 @@ def _unknown(items: Iterable[object], known: Container[tuple[int, int]]) -> Iter
             if keys in plain:
                 step, at_ns, loss = item["train/global_step"], item["timestamp"], item.get("train/loss", 0.0)
                 usual = type(step) is type(at_ns) is int and type(loss) is float and step >= 0 < at_ns
-                if usual and (step, at_ns) in known:
+                if usual and known.get(step) == at_ns:
                     continue
             elif _PLACE <= item.keys() <= _TRAIN_KEYS:
                 plain.add(keys)
