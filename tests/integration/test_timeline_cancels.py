@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,36 @@ async def test_enforce_cancels_once_and_tells_the_outcome(play: Scene) -> None:
     assert [post.status for post in play.provider.posts] == [200]
     assert [p.state for p in await play.proposals()] == [ProposalState.CONFIRMED]
     assert "steps were not run" in play.of(CANCELLED)[0].action
+
+
+async def test_alerts_end_with_the_job_that_was_cancelled_for_them(tmp_path: Path) -> None:
+    """Told in the message of the cancel and in no other; a process that starts after it does not find them anew."""
+    rules = (High(), High(name="higher", limit=8.0, may_cancel=False))
+    async with scene(tmp_path, rules=rules, policy=ENFORCE) as play:
+        play.job()
+        play.at("10m", loss=9)
+        play.expect(between("10m", "10m30s"), firing("high"))
+        play.expect(between("10m", "10m30s"), firing("higher"))
+        play.expect(between("10m30s", "12m"), CANCELLED)
+        play.do("13m10s", play.restart)
+        await play.run("20m")
+
+        assert len(play.messages) == 3
+        (ended, _), other = [(a.ends_at, a.episode) for a in await play.alerts()]
+        assert other == (ended, 1)
+        assert ended == play.provider.posts[0].at + timedelta(seconds=30)
+        assert await play.store.read(lambda reads: reads.alerts(AlertQuery(firing_only=True))) == []
+
+
+async def test_a_cancelled_job_stays_what_it_was_cancelled_for(tmp_path: Path) -> None:
+    async with scene(tmp_path, rules=(High(name="divergence"),), policy=ENFORCE) as play:
+        play.job()
+        play.at("10m", loss=9)
+        play.do("13m10s", play.restart)
+        await play.run("40m")
+
+        (record,) = await play.store.read(lambda reads: reads.jobs())
+        assert (record.closed, record.snapshot.status, record.health) == (True, Status.CANCELLED, "diverging")
 
 
 async def test_observe_says_once_what_it_would_have_done(tmp_path: Path) -> None:

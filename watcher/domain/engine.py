@@ -7,6 +7,7 @@ nothing. The caller owns order and persistence (see `feed.py`), and is told of e
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from watcher.domain import codec
@@ -24,7 +25,7 @@ from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell, Crash
 from watcher.domain.life import AT_ONCE, Life, Waiting
 from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
-from watcher.domain.verdicts import Breach, Finding, Unknown, Verdict
+from watcher.domain.verdicts import Breach, Finding, Unknown, Verdict, findings_of
 
 ENDED = TransitionReason.ENDED
 _ROWS = (TrainRow, EvalRow)
@@ -102,7 +103,7 @@ class Fold:
                 told += [(number, transition) for transition in self._turn(cell, verdict, now, rows=rows)]
         if steps:
             self.last_step = steps[-1]
-        told.sort(key=_place)
+        told.sort(key=itemgetter(0))
         return [transition for _, transition in told]
 
     def observe_silently(self, observations: Iterable[Observation]) -> None:
@@ -169,7 +170,7 @@ class Fold:
         rule, kind = key
         for cell in self.cells:
             if cell.rule.name == rule:
-                return next((f for f in _findings(cell.verdict) if f.kind == kind), None)
+                return next((f for f in findings_of(cell.verdict) if f.kind == kind), None)
         return None
 
     def unknown(self, rule: str) -> bool:
@@ -191,6 +192,13 @@ class Fold:
         """The subject is not watched any more: every firing alert is over."""
         over = [key for key, alert in self.alerts.items() if alert.state is not AlertState.RESOLVED]
         return [self._end(key, now, ENDED, note) for key in over]
+
+    def retire(self, now: datetime, note: str) -> list[Transition]:
+        """No row will come that says anything: rules that follow rows are asked no more, and their alerts are over."""
+        over = [k for k, a in self.alerts.items() if a.state is not AlertState.RESOLVED and self._is_of_rows(k[0])]
+        told = [self._end(key, now, ENDED, note) for key in over]
+        self.cells, self._seeing = [c for c in self.cells if not self._is_of_rows(c.rule.name)], {}
+        return told
 
     def adopt(self, alerts: Iterable[Alert], now: datetime) -> list[Transition]:
         """Take over stored alerts. One whose rule is not configured any more is over."""
@@ -316,7 +324,7 @@ class Fold:
         if isinstance(verdict, Unknown):
             return []
         told: list[Transition] = []
-        findings = {f.kind: f for f in _findings(verdict)}
+        findings = {f.kind: f for f in findings_of(verdict)}
         for kind, finding in findings.items():
             self._held.pop((rule, kind), None)
             self._leaving.pop((rule, kind), None)
@@ -390,11 +398,3 @@ class Fold:
         cell.verdict = CRASHED
         self.crippled = True
         self.crashes.append(Crash(cell.rule.name, self.subject, error))
-
-
-def _place(told: tuple[int, Transition]) -> int:
-    return told[0]
-
-
-def _findings(verdict: Verdict) -> tuple[Finding, ...]:
-    return verdict.findings if isinstance(verdict, Breach) else ()

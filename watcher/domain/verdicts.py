@@ -61,3 +61,8 @@ class Unknown:
 
 Verdict = Breach | Clear | Unknown
 CLEAR = Clear()
+
+
+def findings_of(verdict: Verdict) -> tuple[Finding, ...]:
+    """What holds by a verdict."""
+    return verdict.findings if isinstance(verdict, Breach) else ()

@@ -342,4 +342,4 @@ def _cancelled(visit: Visit) -> str:
     where = "before its first step" if step is None else f"at step {step}"
     # Whether a cancelled job keeps what it had saved is not documented.
     look = f" What is still there: watcher checkpoints {book.key.job_id}" if step is not None else ""
-    return f"Cancelled {where}.{f' {saved}' if saved else ''} {kept}{look}"
+    return f"Cancelled {where}.{f' {saved}' if saved else ''} {kept} The alerts on its rows end with it.{look}"

@@ -12,6 +12,7 @@ from watcher.service.book import JobBook, subject_of, unpacked
 from watcher.service.config import Selection
 from watcher.service.ports import Reads, Store
 from watcher.service.records import JobKey, JobRecord, Proposal
+from watcher.service.visit import CANCELLED
 
 _TOGETHER = 50
 """Jobs that are read in one transaction at most."""
@@ -111,6 +112,8 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     book.state = unpacked(stored.record)
     book.fresh_contact = not book.state.contacted
     told = fold.adopt(stored.alerts, now)
+    if any(past.ended_the_job for past in book.past.values()):
+        told += fold.retire(now, CANCELLED)
     fold.hold(book.state.held)
     fold.in_part = book.state.pace.holes.open
     book.stale = fold.load(stored.states)

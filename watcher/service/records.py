@@ -247,6 +247,11 @@ class Proposal:
     ended_at: datetime | None = None
     detail: str = ""
 
+    @property
+    def ended_the_job(self) -> bool:
+        """Whether the watcher has cancelled the job, by itself or for a person, and seen that it took effect."""
+        return self.state is ProposalState.CONFIRMED
+
     def with_window_of(self, stored: "Proposal") -> "Proposal":
         """The same with the window as the store has it; an approval that is known here stays."""
         return replace(

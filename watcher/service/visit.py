@@ -20,6 +20,7 @@ from watcher.service.records import NewEffect, Proposal, ProposalState, StateRec
 
 SAVE_AFTER_ROWS = 200
 SAVE_AFTER_SECONDS = 600
+CANCELLED = "the job was cancelled"
 
 
 @dataclass(slots=True)
@@ -232,13 +233,20 @@ class Visit:
             book.fresh_contact, book.state.contacted = False, True
             self._confirm(sweep)
         record = book.record
-        record.health = job_health(
-            record.snapshot.status,
+        if not any(past.ended_the_job for past in book.past.values()):  # else it stays what the job was cancelled for
+            record.health = self._health()
+        if any(ended.ended_the_job for _, ended in self.moves):
+            self.transitions += fold.retire(self.now, CANCELLED)
+        self._close_if_done()
+
+    def _health(self) -> str:
+        book, fold = self.book, self.book.fold
+        return job_health(
+            book.record.snapshot.status,
             {(a.rule, a.kind) for a in fold.firing()},
             unknown=bool(self.blind) or fold.crippled,
             has_rows=book.state.pace.train_step is not None,
         ).value
-        self._close_if_done()
 
     @property
     def in_part(self) -> bool:
