@@ -15,7 +15,7 @@ from watcher.domain.messages import Message
 from watcher.domain.observations import Event, Row, Snapshot, Status, TrainRow
 from watcher.service.errors import DeliveryError, FailureReason, ProviderError, StoreError
 from watcher.service.ports import Reads, Store, Writes
-from watcher.service.records import Checkpoint, Identity, JobDetail, JobRecord, Listing, Metrics
+from watcher.service.records import Checkpoint, Identity, JobDetail, JobKey, JobRecord, Listing, Metrics
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -361,6 +361,11 @@ class _PoisonedWrites:
         if record.key.job_id in self._poisoned:
             raise StoreError("this job can't be stored")
         self._tx.save_job(record)
+
+    def move_job(self, key: JobKey, *, last_seq: int, updated_at: datetime, moved: str) -> None:
+        if key.job_id in self._poisoned:
+            raise StoreError("this job can't be stored")
+        self._tx.move_job(key, last_seq=last_seq, updated_at=updated_at, moved=moved)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)

@@ -29,6 +29,9 @@ class Memory:
     def save_job(self, record: Any) -> None:
         self.record = replace(record)
 
+    def move_job(self, _key: JobKey, **moved: Any) -> None:
+        self.record = replace(self.record, **moved)
+
     def append(self, _key: JobKey, first: int, observations: Sequence[Any]) -> None:
         self.observations += enumerate(observations, first)
 

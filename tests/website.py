@@ -13,7 +13,7 @@ from tests.fakes import FakeClock, FakeReceivers
 from tests.stored import JOB, NOW, a_job
 from watcher.domain.alerts import Alert
 from watcher.domain.observations import TrainRow
-from watcher.service.book import BookState, packed
+from watcher.service.bookstate import BookState, packed
 from watcher.service.errors import StoreError
 from watcher.service.ports import Reads, Store, Writes
 from watcher.service.records import JobKey, JobRecord, Pulse

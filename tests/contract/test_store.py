@@ -39,6 +39,7 @@ FULL_JOB = JobRecord(
     last_seq=2**53 + 1,
     saved_seq=7,
     feed='{"seen": [1, null, "NaN"], "ü": {"deep": true}}',
+    moved='{"seen": [2]}',
     detail_at=at(3),
     updated_at=at(4),
     successor="ft-9",
@@ -195,6 +196,25 @@ async def test_observations_after_a_number(store: Store) -> None:
     await append(store, *ROWS)
 
     assert [seq for seq, _ in await store.read(lambda tx: tx.observations(JOB, after_seq=10))] == [11, 12]
+
+
+async def test_a_job_is_moved_until_it_is_saved_again(store: Store) -> None:
+    await save(store, FULL_JOB, a_job(OTHER_JOB))
+    await store.write(lambda tx: tx.move_job(OTHER_JOB, last_seq=1, updated_at=at(1), moved="{}"))
+    await store.write(lambda tx: tx.move_job(OTHER_JOB, last_seq=2, updated_at=at(2), moved='{"seen": [3]}'))
+
+    moved = a_job(OTHER_JOB, last_seq=2, updated_at=at(2), moved='{"seen": [3]}')
+    assert await store.read(lambda tx: tx.job(OTHER_JOB)) == moved
+    assert await store.read(lambda tx: tx.jobs()) == [moved, FULL_JOB]
+    await save(store, moved)
+    assert await store.read(lambda tx: tx.job(OTHER_JOB)) == moved
+    await save(store, a_job(OTHER_JOB, last_seq=2))
+    assert await store.read(lambda tx: tx.job(OTHER_JOB)) == a_job(OTHER_JOB, last_seq=2)
+
+
+async def test_a_job_that_was_never_saved_can_not_be_moved(store: Store) -> None:
+    with pytest.raises(StoreError, match="never saved"):
+        await store.write(lambda tx: tx.move_job(JOB, last_seq=1, updated_at=NOW, moved="{}"))
 
 
 async def test_one_transaction_can_save_a_job_and_append_twice(store: Store) -> None:

@@ -20,7 +20,7 @@ from watcher.cli.demo.story import Entry, Story
 from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.verdicts import Severity
-from watcher.service.book import BookState, packed
+from watcher.service.bookstate import BookState, packed
 from watcher.service.errors import ConfigError
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState

@@ -15,7 +15,7 @@ from watcher.domain.alerts import AlertState, Subject
 from watcher.domain.observations import Status, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import Severity
-from watcher.service.book import BookState, packed
+from watcher.service.bookstate import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey, JobRecord, ProposalState
 from watcher.store.sqlite import open_store

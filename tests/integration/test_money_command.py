@@ -15,7 +15,7 @@ from tests.commands import run
 from tests.stored import NOW, a_job, a_proposal, a_snapshot, at
 from watcher.clock import SystemClock
 from watcher.domain.observations import Event, Observation, Status, TrainRow
-from watcher.service.book import BookState, packed
+from watcher.service.bookstate import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import MANUAL, JobKey, JobRecord, ProposalState
 from watcher.store.sqlite import open_store

@@ -8,7 +8,7 @@ from tests.stored import a_job, an_alert, an_effect
 from watcher.domain.alerts import AlertState
 from watcher.domain.groups import Decision
 from watcher.domain.observations import TrainRow
-from watcher.service.book import BookState, packed
+from watcher.service.bookstate import BookState, packed
 from watcher.service.ports import Writes
 from watcher.service.records import JobKey
 from watcher.service.retention import Retention, RetentionPolicy

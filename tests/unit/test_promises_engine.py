@@ -27,6 +27,7 @@ from watcher.domain.rules.nan_loss import NanLoss
 from watcher.domain.rules.stall import Stall
 from watcher.domain.verdicts import Finding, Severity
 from watcher.service.book import new_book
+from watcher.service.bookstate import packed, unpacked
 from watcher.service.config import Selection
 from watcher.service.known import KnownRows, RowKey
 from watcher.service.loading import Stored, load_book
@@ -196,6 +197,8 @@ def _commit(book: Any, memory: Memory, portion: list[Row], now: datetime) -> Non
     if visit.changed:
         visit.write(memory)  # type: ignore[arg-type]
         visit.committed()
+        # However little was written: a new process would have the state that this one has.
+        assert packed(unpacked(memory.record)) == packed(book.state)
 
 
 attempts = st.lists(

@@ -26,7 +26,8 @@ from watcher.clock import SystemClock
 from watcher.domain import money, moneywords
 from watcher.domain.continuing import lost
 from watcher.domain.phrasing import steps
-from watcher.service.book import BookState, meter_of, unpacked
+from watcher.service.book import meter_of
+from watcher.service.bookstate import BookState, unpacked
 from watcher.service.checkpointview import saved_rows
 from watcher.service.consent import person_of
 from watcher.service.errors import ConfigError, FailureReason, ProviderError

@@ -2,29 +2,25 @@
 
 import asyncio
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from watcher.domain import codec
 from watcher.domain.alerts import Subject
 from watcher.domain.billing import Meter, before_the_end
-from watcher.domain.cadence import Pace
-from watcher.domain.cancel_policy import CancelMode, Guard, Refusal
-from watcher.domain.checkpoints import Attempt, Choice, Shelf, final_step, trusted
+from watcher.domain.cancel_policy import CancelMode, Refusal
+from watcher.domain.checkpoints import Attempt, Choice, final_step, trusted
 from watcher.domain.continuing import continuation, lost
 from watcher.domain.curve import Curve, sparkline
 from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.facts import JobFacts
-from watcher.domain.feed import Feed
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, TrainRow, finite
 from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
+from watcher.service.bookstate import BookState, Whole
 from watcher.service.config import Selection
-from watcher.service.jsontext import text_of
 from watcher.service.known import KnownRows
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
 
@@ -33,70 +29,6 @@ _CARRIED_THROUGH = (ProposalState.CONFIRMED, ProposalState.OVERTAKEN, ProposalSt
 _TICKS = 30
 _KNOWN = 96
 """Row keys kept in memory; an older window is looked up in the store."""
-
-
-@dataclass(slots=True)
-class BookState:
-    """What is stored with a job's record beside the rule states: constant in size but for one digest an event."""
-
-    feed: Feed = field(default_factory=Feed)
-    pace: Pace = field(default_factory=Pace)
-    curve: Curve = field(default_factory=Curve)
-    last_loss: float | None = None
-    best_eval: float | None = None
-    best_eval_step: int | None = None
-    checkpoint_step: int | None = None
-    shelf: Shelf = field(default_factory=Shelf)
-    ticks: list[tuple[int, int]] = field(default_factory=list)
-    """(step, at_ns) of the newest train rows: the job's speed."""
-    price_nano: int | None = None
-    """The price while it ran: a refund may lower what the API gives after the end."""
-    owed_refund: bool = False
-    refunded: bool = False
-    contacted: bool = False
-    """Whether the job was once seen whole: until then its history is folded without a word."""
-    restarted_at: datetime | None = None
-    """When the log said that the service restarted the job under another id."""
-    held: list[tuple[str, str, int]] = field(default_factory=list)
-    """(rule, kind, step): alerts that stay until another attempt has passed the step at which they fired."""
-    events: list[str] = field(default_factory=list)
-    refusals_told: list[str] = field(default_factory=list)
-    """`alert id:guard` of the refusals that people were told of."""
-    guards: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """(rule, kind, guard, reason): what keeps an alert from cancelling now, for pages."""
-    frozen_told: str = ""
-    """The freeze of a proposal that people were told of last."""
-
-    def was_told(self, alert_id: str, guard: Guard) -> bool:
-        """Whether people know that this guard keeps this alert from cancelling."""
-        return f"{alert_id}:{guard}" in self.refusals_told
-
-    def note_told(self, alert_id: str, guard: Guard) -> None:
-        if not self.was_told(alert_id, guard):
-            self.refusals_told.append(f"{alert_id}:{guard}")
-
-    def forget_told(self, alert_id: str, guard: Guard) -> None:
-        self.refusals_told = [told for told in self.refusals_told if told != f"{alert_id}:{guard}"]
-
-    @property
-    def train_step(self) -> int | None:
-        """The newest step seen in metrics."""
-        return self.pace.train_step
-
-    @property
-    def restarted(self) -> bool:
-        """Whether the service restarted the job under another id."""
-        return self.restarted_at is not None
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        """The job's speed over its newest rows, evaluations in between included."""
-        if not self.ticks:
-            return None
-        (first_step, first_ns), (last_step, last_ns) = self.ticks[0], self.ticks[-1]
-        if last_step <= first_step or not 0 < first_ns < last_ns:
-            return None
-        return (last_ns - first_ns) / 1e9 / (last_step - first_step)
 
 
 @dataclass(slots=True)
@@ -120,6 +52,8 @@ class JobBook:
     """The id of the job that the service restarted as this one."""
     seen_at: datetime | None = None
     """When a sweep last saw the job whole; at first, when it was loaded."""
+    whole: Whole | None = None
+    """What the store has of the job since it was last saved whole; None until it was."""
     looked_fresh: bool = False
     """Whether a look between two sweeps brought rows: they are news to the next sweep."""
     looked_at: float = -math.inf
@@ -280,20 +214,6 @@ class JobBook:
             restarted=meter.restarted,
             priced_late=meter.priced_late,
         )
-
-
-def packed(state: BookState) -> str:
-    """The state as a record keeps it."""
-    return text_of(state)
-
-
-def unpacked(record: JobRecord) -> BookState:
-    """The state that a record keeps; a new one where it keeps none.
-
-    Raises:
-        ValueError, TypeError, KeyError: it is not what `packed` makes.
-    """
-    return codec.decode(BookState, json.loads(record.feed)) if record.feed is not None else BookState()
 
 
 def attempt_of(state: BookState) -> Attempt:

@@ -8,7 +8,8 @@ from watcher.domain.checkpoints import Choice, Saved, choose, curve_of, final_st
 from watcher.domain.continuing import best, continuation, lost, rows, unsaved
 from watcher.domain.early_stopping import evaluations_of
 from watcher.domain.observations import Event, Row, Status, TrainRow
-from watcher.service.book import BookState, attempt_of, chosen, unpacked
+from watcher.service.book import attempt_of, chosen
+from watcher.service.bookstate import BookState, unpacked
 from watcher.service.records import Checkpoint, JobRecord
 from watcher.service.status import iso
 

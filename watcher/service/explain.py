@@ -4,7 +4,7 @@ from typing import Any
 
 from watcher.domain.alerts import Alert, AlertState
 from watcher.domain.groups import Group, Member
-from watcher.service.book import unpacked
+from watcher.service.bookstate import unpacked
 from watcher.service.people import ack_view, alert_of
 from watcher.service.ports import Reads
 from watcher.service.records import JobKey, OutboxRow, OutboxState, StoredTransition

@@ -1,14 +1,15 @@
 """A job's book out of the store: how the daemon goes on with what it knew before it was stopped."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from watcher.domain.alerts import Alert, Transition
 from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.engine import Fold
 from watcher.domain.observations import Observation
-from watcher.service.book import JobBook, subject_of, unpacked
+from watcher.service.book import JobBook, subject_of
+from watcher.service.bookstate import unpacked
 from watcher.service.config import Selection
 from watcher.service.ports import Reads, Store
 from watcher.service.records import JobKey, JobRecord, Proposal
@@ -105,10 +106,10 @@ def load_book(stored: Stored, selection: Selection, now: datetime) -> tuple[JobB
     Returns transitions for alerts whose rule is not configured any more.
     """
     fold = Fold.of(subject_of(stored.record.key), selection.rules, selection.lives)
-    book = JobBook(stored.record, selection, fold, saved_at=now, seen_at=now)
+    record = replace(stored.record, selection=selection.name, feed=None, moved=None)  # the book's state has those
+    book = JobBook(record, selection, fold, saved_at=now, seen_at=now)
     book.proposal = next((p for p in stored.proposals if p.state.open), None)
     book.past = {p.id: p for p in stored.proposals if not p.state.open}
-    book.record.selection = selection.name
     book.state = unpacked(stored.record)
     book.fresh_contact = not book.state.contacted
     told = fold.adopt(stored.alerts, now)

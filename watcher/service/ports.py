@@ -227,6 +227,9 @@ class Writes(Reads, Protocol):
     def save_job(self, record: JobRecord) -> None:
         """Insert or replace."""
 
+    def move_job(self, key: JobKey, *, last_seq: int, updated_at: datetime, moved: str) -> None:
+        """What rows alone change of a job that was saved: `job` gives it so until it is saved again."""
+
     def append(self, key: JobKey, first_seq: int, observations: Sequence[Observation]) -> None:
         """Number them from first_seq on, one by one."""
 

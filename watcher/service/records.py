@@ -75,7 +75,8 @@ class JobKey:
 class JobRecord:
     """What is kept of a job beside its observations, states and alerts.
 
-    `feed` is the state of its book as text (see `service/book.py`): listings read many jobs and few of those.
+    `feed` is the state of its book as text (see `service/bookstate.py`): listings read many jobs and few of those.
+    `moved` is what rows have changed of it since.
 
     `last_seq` is the number of its newest observation, `saved_seq` the number up to which the saved rule states have
     folded. `closed` is set when a terminal job's late events are in (or it was silent from the start): it is not
@@ -97,6 +98,7 @@ class JobRecord:
     last_seq: int = 0
     saved_seq: int = 0
     feed: str | None = None
+    moved: str | None = None
     detail_at: datetime | None = None
     updated_at: datetime | None = None
     successor: str | None = None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from watcher.domain.feed import Feed
-from watcher.service.book import packed, unpacked
+from watcher.service.bookstate import packed, unpacked
 from watcher.service.ports import Clock, Store, Writes
 from watcher.service.records import JobKey, JobRecord
 
@@ -98,4 +98,4 @@ def _at_rest(record: JobRecord) -> JobRecord:
     state.ticks = [*state.ticks[:1], *state.ticks[1:][-1:]]
     state.events, state.held, state.refusals_told, state.guards = [], [], [], []
     state.pace.gaps_ns = []
-    return replace(record, feed=packed(state), listed=None)
+    return replace(record, feed=packed(state), moved=None, listed=None)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from watcher.domain import eta
 from watcher.domain.curve import sparkline
 from watcher.domain.observations import Status
-from watcher.service.book import SPARKLINE_WIDTH, BookState, unpacked
+from watcher.service.book import SPARKLINE_WIDTH
+from watcher.service.bookstate import BookState, unpacked
 from watcher.service.records import JobRecord
 
 MOST = 20_000
@@ -41,7 +42,7 @@ class _Memory:
         self._lock = threading.Lock()  # two threads read the store
 
     def of(self, record: JobRecord, feed: str) -> Shown:
-        digest = hashlib.blake2b(feed.encode(), digest_size=16).digest()
+        digest = hashlib.blake2b(f"{feed}{record.moved}".encode(), digest_size=16).digest()
         with self._lock:
             known = self._known.get(digest)
             if known is not None:

@@ -13,7 +13,8 @@ from watcher.domain.facts import JobFacts
 from watcher.domain.feed import Arrival, step_order
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow, Unreadable
-from watcher.service.book import JobBook, packed, rows_of
+from watcher.service.book import JobBook, rows_of
+from watcher.service.bookstate import Whole, packed
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
 from watcher.service.records import NewEffect, Proposal, ProposalState, StateRecord
@@ -58,6 +59,7 @@ class Visit:
     _guards_changed: bool = False
     _restarted: bool = False
     _saves: bool = False
+    _whole: Whole | None = None
 
     # --- taking in what was fetched ---
 
@@ -306,15 +308,12 @@ class Visit:
         book, record = self.book, self.book.record
         first = record.last_seq + 1
         self._saves = self._saves_states()
-        saved = replace(record, last_seq=record.last_seq + len(self.observations), updated_at=self.now)
         book.state.held = book.fold.held()
-        saved.feed = packed(book.state)
         if self._saves:
-            saved.saved_seq = saved.last_seq
             tx.save_states(
                 book.fold.subject, [StateRecord(rule=r, fingerprint=f, state=s) for r, f, s in book.fold.dump()]
             )
-        tx.save_job(saved)
+        self._save_job(tx, record.last_seq + len(self.observations))
         tx.append(book.key, first, self.observations)
         for step, before in self.superseded:
             tx.supersede(book.key, step, before_seq=first + before)
@@ -327,6 +326,18 @@ class Visit:
         for expected, proposal in self.moves:
             tx.move_proposal(proposal.id, expected, proposal)
         tx.enqueue(self.effects, self.now)
+
+    def _save_job(self, tx: Writes, last_seq: int) -> None:
+        """The job whole when the rules' states are saved too, or when something changed that rows alone don't."""
+        book, record = self.book, self.book.record
+        moved = book.whole.moved(record, book.state) if book.whole is not None and not self._saves else None
+        if moved is not None:
+            tx.move_job(book.key, last_seq=last_seq, updated_at=self.now, moved=moved)
+            return
+        self._whole = Whole.of(record, book.state)
+        saved_seq = last_seq if self._saves else record.saved_seq
+        feed = packed(book.state)
+        tx.save_job(replace(record, last_seq=last_seq, saved_seq=saved_seq, feed=feed, updated_at=self.now))
 
     def _tell(self, tx: Writes, facts: JobFacts) -> None:
         for transition in self.transitions:
@@ -363,6 +374,7 @@ class Visit:
         if self._saves:
             record.saved_seq = record.last_seq
             self.book.saved_at = self.now
+        self.book.whole = self._whole or self.book.whole
         self._committed_proposals()
 
     def _committed_proposals(self) -> None:

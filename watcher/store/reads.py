@@ -30,20 +30,26 @@ _jobs, _alerts, _outbox = schema.jobs.c, schema.alerts.c, schema.outbox.c
 _obs, _states, _transitions, _meta = schema.observations.c, schema.rule_states.c, schema.transitions.c, schema.meta.c
 
 _THIS_JOB = and_(_jobs.account == bindparam("account"), _jobs.job_id == bindparam("job_id"))
-_JOB = select(schema.jobs).where(_THIS_JOB)
+_moves = schema.moves.c
+_WHOLE = select(schema.jobs, _moves.last_seq.label("moved_seq"), _moves.updated_at.label("moved_at"), _moves.moved)
+_WHOLE = _WHOLE.outerjoin_from(schema.jobs, schema.moves)
+_JOB = _WHOLE.where(_THIS_JOB)
 _JOB_ID = select(_jobs.id).where(_THIS_JOB)
-_JOBS = select(schema.jobs).order_by(
-    func.coalesce(_jobs.created_at, _jobs.first_seen_at).desc(), _jobs.first_seen_at.desc(), _jobs.id.desc()
+_NEWEST = (func.coalesce(_jobs.created_at, _jobs.first_seen_at).desc(), _jobs.first_seen_at.desc(), _jobs.id.desc())
+_JOBS = _WHOLE.order_by(*_NEWEST)
+_KNOWN_JOBS = (
+    select(
+        _jobs.job_id,
+        _jobs.created_at,
+        _jobs.first_seen_at,
+        _jobs.first_running_at,
+        _jobs.ended_at,
+        _jobs.closed,
+        _jobs.successor,
+    )
+    .where(_jobs.account == bindparam("account"))
+    .order_by(*_NEWEST)
 )
-_KNOWN_JOBS = _JOBS.with_only_columns(
-    _jobs.job_id,
-    _jobs.created_at,
-    _jobs.first_seen_at,
-    _jobs.first_running_at,
-    _jobs.ended_at,
-    _jobs.closed,
-    _jobs.successor,
-).where(_jobs.account == bindparam("account"))
 _OBSERVATIONS = (
     select(_obs.seq, _obs.kind, _obs.step, _obs.at_ns, _obs.loss, _obs.grad_norm, _obs.lr, _obs.flags, _obs.payload)
     .where(_obs.job == bindparam("job"), _obs.seq > bindparam("after"), _obs.superseded.is_(False))

@@ -54,7 +54,7 @@ def job_to_row(record: JobRecord) -> dict[str, Any]:
 
 
 def job_from_row(row: AnyRow) -> JobRecord:
-    """The job that `job_to_row` made this row of."""
+    """The job that `job_to_row` made this row of, with what moved it since."""
     return JobRecord(
         key=JobKey(row.account, row.job_id),
         selection=row.selection,
@@ -68,11 +68,12 @@ def job_from_row(row: AnyRow) -> JobRecord:
         keep=row.keep,
         gone=row.gone,
         health=row.health,
-        last_seq=row.last_seq,
+        last_seq=row.last_seq if row.moved is None else row.moved_seq,
         saved_seq=row.saved_seq,
         feed=row.feed,
+        moved=row.moved,
         detail_at=moment_or_none(row.detail_at),
-        updated_at=moment_or_none(row.updated_at),
+        updated_at=moment_or_none(row.updated_at if row.moved is None else row.moved_at),
         successor=row.successor,
     )
 

@@ -76,6 +76,17 @@ jobs = Table(
     Index("ix_jobs_open", "account", sqlite_where=NOT_CLOSED, postgresql_where=NOT_CLOSED),
 )
 
+# What rows alone changed of a job since it was saved whole: there until it is saved whole again. It stands apart from
+# `jobs`, since there a job takes more than a page, and here some jobs share one.
+moves = Table(
+    "moves",
+    metadata,
+    Column("job", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("updated_at", Micros, nullable=False),
+    Column("moved", Text, nullable=False),
+)
+
 # `step` and `at_ns` are those of train and eval rows; all else is in `payload`. `flags` tells what a number was that
 # SQLite can't hold (see `series.py`). Rows lie in order of arrival, so that the polls of many jobs share pages: sorted
 # by job, ten rows of one changed 6.1 pages, three of them to make room between its neighbours; so it is 2.2.
@@ -301,6 +312,7 @@ decisions = Table(
 # What a change of a table means to those who show it. The rest says nothing new: `meta` changes every few seconds.
 TOPICS = {
     jobs.name: Topic.JOBS,
+    moves.name: Topic.JOBS,
     observations.name: Topic.JOBS,
     alerts.name: Topic.ALERTS,
     transitions.name: Topic.ALERTS,

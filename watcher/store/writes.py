@@ -45,6 +45,8 @@ def _upsert(table: Table, *unique: str, sticky: Iterable[str] = ()) -> Insert:
 
 # `keep` is a person's veto. A sweep that read the job before the veto must not take it away when it saves the job.
 _SAVE_JOB = _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id)
+_MOVE_JOB = hot(schema.moves, _upsert(schema.moves, "job"))
+_REST_JOB = delete(schema.moves).where(schema.moves.c.job == bindparam("its_job"))
 _KEEP = update(schema.jobs).where(_jobs.account == bindparam("its_account"), _jobs.job_id == bindparam("its_job_id"))
 _APPEND = hot(schema.observations, insert(schema.observations))
 _number = _obs.seq // schema.SPAN
@@ -158,7 +160,29 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
 
     def save_job(self, record: JobRecord) -> None:
         """Insert or replace, but a `keep` that is set stays set: only `set_keep` takes it away."""
-        self._job_ids[record.key] = self._run(_SAVE_JOB, rows.job_to_row(record)).scalar_one()
+        number: int = self._run(_SAVE_JOB, rows.job_to_row(record)).scalar_one()
+        self._job_ids[record.key] = number
+        if record.moved is None or record.updated_at is None:
+            self._run(_REST_JOB, {"its_job": number})
+        else:
+            self._move(number, record.last_seq, record.updated_at, record.moved)
+
+    def move_job(self, key: JobKey, *, last_seq: int, updated_at: datetime, moved: str) -> None:
+        """In place of what moved it before.
+
+        Raises:
+            StoreError: the job was never saved.
+        """
+        self._move(self._saved_number(key), last_seq, updated_at, moved)
+
+    def _move(self, job: int, last_seq: int, updated_at: datetime, moved: str) -> None:
+        self._run_hot(_MOVE_JOB, [(job, last_seq, micros(updated_at), moved)])
+
+    def _saved_number(self, key: JobKey) -> int:
+        job = self._job_number(key)
+        if job is None:
+            raise StoreError(f"something of a job that was never saved: {key.account}/{key.job_id}")
+        return job
 
     def append(self, key: JobKey, first_seq: int, observations: Sequence[Observation]) -> None:
         """Number them from first_seq on.
@@ -166,9 +190,7 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
         Raises:
             StoreError: the job was never saved.
         """
-        job = self._job_number(key)
-        if job is None:
-            raise StoreError(f"observations of a job that was never saved: {key.account}/{key.job_id}")
+        job = self._saved_number(key)
         self._run_hot(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
         span = (first_seq + len(observations)) // schema.SPAN
         if span > first_seq // schema.SPAN:

@@ -1,4 +1,4 @@
-"""Acknowledgements that hold until a time; observations in order of arrival, with spans in place of an index."""
+"""Acknowledgements that hold until a time; what polls write, on fewer pages."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _SAME = "job, seq, kind, step, at_ns, loss, grad_norm, lr, flags, superseded, pa
 
 
 def upgrade() -> None:
-    """Adds the time (those that are there hold for good), and writes the observations anew."""
+    """Adds the time (those that are there hold for good); observations lie in order of arrival, jobs can be moved."""
     op.add_column("acks", sa.Column("until", sa.BigInteger))
     op.drop_index("ix_observations_rows", "observations")
     op.rename_table("observations", "sorted")
@@ -53,4 +53,13 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("job", "number", name="pk_spans"),
         sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_spans_job_jobs"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "moves",
+        sa.Column("job", _ID, nullable=False),
+        sa.Column("last_seq", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("moved", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("job", name="pk_moves"),
+        sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_moves_job_jobs"),
     )
