@@ -21,7 +21,7 @@ from watcher.domain.observations import Snapshot
 from watcher.domain.routing import Routing
 from watcher.domain.rule import SubjectKind
 from watcher.domain.vetolinks import VetoLinks
-from watcher.notify.picture import picture
+from watcher.notify.picture import Renderer
 from watcher.notify.receivers import ConfiguredReceivers, build_receivers
 from watcher.service.cancels import CancelDesk
 from watcher.service.commit import Committer
@@ -67,6 +67,7 @@ class App:
     sweepers: dict[str, Sweeper]
     sweeper_of: Callable[[AccountConfig, Provider], Sweeper]
     receivers: ConfiguredReceivers
+    renderer: Renderer
     console: TextIO
     router: Router
     dispatcher: Dispatcher
@@ -83,6 +84,7 @@ class App:
     async def close(self) -> None:
         """Let go of connections, threads and the database."""
         self.receivers.close()
+        await self.renderer.aclose()
         for provider in self.providers.values():
             await provider.aclose()
         await self.store.aclose()
@@ -135,6 +137,7 @@ def build(
     console = console or sys.stdout
     receivers = receivers_of(settings, directory, console)
     store = open_store(database_path(settings, directory))
+    renderer = Renderer()
     wake, links = asyncio.Event(), veto_links_of(settings, directory)
     faults = Faults(settings.rules_on(SubjectKind.WATCHER), store, clock, telemetry)
     windows = Windows(store, clock)
@@ -174,7 +177,7 @@ def build(
         faults=faults,
         telemetry=telemetry,
         rng=rng or random.Random(),  # noqa: S311 - spreads retries, hides nothing
-        pictures=pictures_of(settings, store),
+        pictures=pictures_of(settings, store, renderer),
         veto_link=links.of,
         done=wake.set,
     )
@@ -187,6 +190,7 @@ def build(
         sweepers=sweepers,
         sweeper_of=sweeper_of,
         receivers=receivers,
+        renderer=renderer,
         console=console,
         router=Router(store=store, clock=clock, routing=routing_of(settings), receivers=receivers),
         dispatcher=dispatcher,
@@ -223,9 +227,9 @@ def files_of(path: Path | None, settings: Settings) -> frozenset[Path]:
     return settings.secret_files | ({path} if path else frozenset())
 
 
-def pictures_of(settings: Settings, store: Store) -> Pictures | None:
+def pictures_of(settings: Settings, store: Store, renderer: Renderer) -> Pictures | None:
     """Who draws what messages tell of, if anybody."""
-    return JobPictures(store, picture) if settings.pictures else None
+    return JobPictures(store, renderer) if settings.pictures else None
 
 
 def routing_of(settings: Settings) -> Routing:

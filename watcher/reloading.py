@@ -123,7 +123,7 @@ class Reloading:
         app.router.receivers = app.dispatcher.receivers = app.digests.receivers = app.receivers = receivers
         app.digests.plan = [entry.digest() for entry in new.digests]
         app.retention.policy = new.retention.policy()
-        app.dispatcher.pictures = bootstrap.pictures_of(new, app.store)
+        app.dispatcher.pictures = bootstrap.pictures_of(new, app.store, app.renderer)
         app.faults.adopt(new.rules_on(SubjectKind.WATCHER))
         app.settings = new
         return retired

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.load import parts
+from bench.load import lane, parts
+from bench.load.settings import EACH_ALONE
 from bench.load.table import HEAD, Figure, show
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         show(HEAD)
-        for part in (rules, polls, *(() if given.quick else (cold, latency, running))):
+        for part in (rules, polls, *(() if given.quick else (cold, messages, latency, running))):
             for figure in part(raw, place):
                 show(figure.line)
     if given.json:
@@ -92,14 +93,36 @@ def _kept(one: dict[str, Any]) -> str:
     return f"{one['jobs']:,} took {one['busy']:.0%} of the core, {late}, {one['rss_kb'] / 1024:.0f} MB"
 
 
+_TELLING: dict[str, tuple[bool, dict[str, Any]]] = {
+    "a message a job, without pictures": (False, EACH_ALONE),
+    "a message a job, with pictures": (True, EACH_ALONE),
+    "default settings": (True, {}),
+}
+
+
 def latency(raw: dict[str, Any], folder: Path) -> list[Figure]:
+    """How soon people know; the default settings join what comes in a storm."""
     found = []
-    for pictures, words in ((False, "without pictures"), (True, "with pictures")):
-        raw[f"latency {words}"] = one = parts.latency(folder, 1000, pictures=pictures)
-        beyond = f"visible to message less the whole interval: {one['beyond_interval']:.2f} s"
+    for words, (pictures, route) in _TELLING.items():
+        raw[f"latency, {words}"] = one = parts.latency(folder, 1000, pictures=pictures, route=route)
+        beyond = (
+            f"median {one['median']:.2f} s; visible to message less the whole interval: {one['beyond_interval']:.2f} s"
+        )
         name = f"answer with the row to message, p99, s, {words}"  # the wait for the poll is taken out exactly
-        remark = f"{one['told']} of {one['expected']} told; {beyond}"
+        sent = f"{one['messages']} messages, {one['with_picture']} with a picture"
+        remark = f"{one['told']} of {one['expected']} told; {sent}; {beyond}"
         found.append(Figure(name, 1.0, 0.3, one["after_answer"], remark))
+    return found
+
+
+def messages(raw: dict[str, Any], _: Path) -> list[Figure]:
+    """What one target can be sent: each message is recorded before the next."""
+    found = []
+    for words, pictures, count in (("without pictures", False, 500), ("a new picture each", True, 60)):
+        raw[f"messages, {words}"] = one = lane.rate(count, pictures=pictures)
+        remark = f"{one['cpu'] * 1000:.1f} ms of CPU each in the process that sends"
+        name = f"messages a second to one target, {words}"
+        found.append(Figure(name, None, None, one["messages_a_second"], remark))
     return found
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.load.processes import Server, cpu_of
-from bench.load.settings import INTERVAL, settings_file
+from bench.load.settings import EACH_ALONE, INTERVAL, settings_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,12 @@ class Daemon:
 
 
 @contextmanager
-def running(server: Server, folder: Path, *, pictures: bool = True) -> Iterator[Daemon]:
+def running(
+    server: Server, folder: Path, *, pictures: bool = True, route: Mapping[str, Any] = EACH_ALONE
+) -> Iterator[Daemon]:
     """The daemon on one core, over the state in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = settings_file(folder, server.url, pictures=pictures)
+    config = settings_file(folder, server.url, pictures=pictures, route=route)
     command = [
         sys.executable,
         "-m",

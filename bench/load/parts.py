@@ -1,9 +1,11 @@
 """The runs that the table is made of."""
 
 import math
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from bench.cost import fold
 from bench.detection import DEFAULT, load
 from bench.load import daemon
 from bench.load.processes import client, serving
-from bench.load.settings import INTERVAL
+from bench.load.settings import EACH_ALONE, INTERVAL
 from bench.load.world import STEP_SECONDS
 from watcher.domain.observations import EvalRow, TrainRow
 from watcher.domain.rule import SubjectKind
@@ -79,20 +81,25 @@ def hold(folder: Path, jobs: int) -> dict[str, Any]:
         return daemon.hold(server, folder / f"hold-{jobs}", jobs=jobs, settle=settle * INTERVAL, intervals=3)
 
 
-def latency(folder: Path, jobs: int, *, pictures: bool, broken: int = 50) -> dict[str, float]:
+def latency(
+    folder: Path, jobs: int, *, pictures: bool, route: Mapping[str, Any] = EACH_ALONE, broken: int = 50
+) -> dict[str, float]:
     """Jobs that break at moments spread over a minute: how long until somebody was told; p99."""
     spread = (60, 120)
-    place = folder / f"latency-{pictures}"
+    place = folder / f"latency-{pictures}-{len(route)}"
     more = ("--live", "--broken", str(broken), "--breaks", *map(str, spread))
-    with serving(jobs, 100, *more) as server, daemon.running(server, place, pictures=pictures):
+    with serving(jobs, 100, *more) as server, daemon.running(server, place, pictures=pictures, route=route):
         time.sleep(spread[1] + 1.5 * INTERVAL)
         found = server.ask("latency")
     told = [job for job in found["visible"] if job in found["told"]]
     return {
         "expected": broken,
         "told": len(told),
+        "messages": found["messages"],
+        "with_picture": found["with_picture"],
         "beyond_interval": _p99([found["told"][job] - found["visible"][job] - INTERVAL for job in told]),
         "after_answer": _p99([found["told"][job] - found["served"][job] for job in told]),
+        "median": statistics.median(found["told"][job] - found["served"][job] for job in told),
     }
 
 

@@ -40,6 +40,7 @@ class Api:
         self._cpu: float | None = None
         self._served: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self._messages = self._with_picture = 0
 
     def now_ns(self) -> int:
         return time.time_ns() if self._live else self._at_ns
@@ -76,10 +77,13 @@ class Api:
         return pattern.detail(parts[1], self.now_ns())
 
     def take(self, body: bytes) -> None:
-        """A message for people: when was which job told of?"""
-        text = str(json.loads(body)["message"])
-        for job_id in {word.strip("/:,;.") for word in text.replace("/", " ").split() if word.startswith("ft-")}:
-            self._told.setdefault(job_id, time.time())
+        """A message for people: when was which job told of? One of many jobs calls them by their suffixes."""
+        message, now = json.loads(body), time.time()
+        self._messages += 1
+        self._with_picture += bool(message.get("attachments"))
+        for word in {word.strip("/:,;.") for word in str(message["message"]).replace("/", " ").split()}:
+            for job_id in [word] if word.startswith("ft-") else self._world.broken.get(word, ()):
+                self._told.setdefault(job_id, now)
 
     def _control(self, what: str, query: dict[str, str]) -> bytes:
         found: object = {}
@@ -94,6 +98,7 @@ class Api:
         elif what == "latency":
             fires = {i: p.fires_ns / 1e9 for p in self._world.patterns if p.fires_ns is not None for i in p.ids}
             found = {"visible": fires, "served": self._served, "told": self._told}
+            found |= {"messages": self._messages, "with_picture": self._with_picture}
         elif what == "begin":
             self._begin()
         body = json.dumps(found).encode()

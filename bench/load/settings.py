@@ -1,13 +1,17 @@
 """The configuration under load: the default watcher, but for the rate of its calls and where messages go."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 INTERVAL = 30.0
 """Seconds between two looks at a job."""
+EACH_ALONE = {"storm": 1000}
+"""Routing by which every job is told of in a message of its own, however many there are at once."""
 
 
-def settings_file(folder: Path, url: str, *, pictures: bool = True) -> Path:
+def settings_file(folder: Path, url: str, *, pictures: bool = True, route: Mapping[str, Any] = EACH_ALONE) -> Path:
     path = folder / "watcher.yaml"
     account = {
         "name": "main",
@@ -22,7 +26,7 @@ def settings_file(folder: Path, url: str, *, pictures: bool = True) -> Path:
             {
                 "accounts": [account],
                 "receivers": [{"name": "team", "urls": [f"json://{place}/"]}],
-                "route": {"receiver": "team", "storm": 1000},
+                "route": {"receiver": "team", **route},
                 "pictures": pictures,
                 "log": {"level": "warning", "format": "json"},
             }

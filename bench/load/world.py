@@ -76,6 +76,8 @@ class World:
         last = min(step + horizon, _PLANNED)
         self.patterns = [_pattern(seed, step, last, begin_ns, pace=pace) for seed in range(min(jobs, PATTERNS))]
         self._of: dict[str, Pattern] = {}
+        self.broken: dict[str, list[str]] = {}
+        """The ids of those that break, by suffix."""
         for number in range(jobs - broken):
             self._add(self.patterns[number % len(self.patterns)], number)
         first, until = (step + int(at / pace) for at in breaks)
@@ -86,6 +88,7 @@ class World:
                 pattern.job.born_ns + pattern.job.script.rows.visible[_place(pattern, bad + NAN_ROWS - 1)]
             )
             self.patterns.append(pattern)
+            self.broken[pattern.job.suffix] = pattern.ids
             self._add(pattern, jobs - broken + number)
 
     def _add(self, pattern: Pattern, number: int) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import struct
 import sys
 import zlib
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from watcher.domain.chart import HEIGHT, WIDTH, Chart, draw
 from watcher.notify import picture as module
-from watcher.notify.picture import PNG, PictureError, picture, render_png
+from watcher.notify.picture import PNG, PictureError, Renderer, render_png
 
 TITLED = draw(Chart(title="support_bot_v3", train=[(1, 2.0), (2, 1.0)]))
 UNTITLED = TITLED.replace(">support_bot_v3<", "><")
@@ -97,8 +98,33 @@ def test_a_renderer_that_can_not_be_started_is_an_error(monkeypatch: pytest.Monk
 # --- beside an event loop ---
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.subprocess.Process]:
+    """The processes that were started."""
+    found: list[asyncio.subprocess.Process] = []
+    create = asyncio.create_subprocess_exec
+
+    async def noting(*args: str, **kwargs: int) -> asyncio.subprocess.Process:
+        found.append(await create(*args, stdin=kwargs["stdin"], stdout=kwargs["stdout"], stderr=kwargs["stderr"]))
+        return found[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noting)
+    return found
+
+
+async def until(started: list[asyncio.subprocess.Process], drawing: asyncio.Task[bytes]) -> None:
+    while not started:
+        await asyncio.wait({drawing}, timeout=0.001)
+
+
+async def drawn(svg: str, **how: float) -> bytes:
+    """By a renderer of its own."""
+    async with aclosing(Renderer(**how)) as renderer:  # type: ignore[arg-type]
+        return await renderer(svg)
+
+
 async def test_the_event_loop_goes_on_meanwhile() -> None:
-    drawing = asyncio.create_task(picture(TITLED))
+    drawing = asyncio.create_task(drawn(TITLED))
     turns = 0
     while not drawing.done():
         await asyncio.sleep(0.001)
@@ -108,31 +134,75 @@ async def test_the_event_loop_goes_on_meanwhile() -> None:
     assert turns > 10
 
 
-async def test_a_drawing_that_is_none_is_an_error_too() -> None:
-    with pytest.raises(PictureError, match="could not be drawn"):
-        await picture("<svg")
+async def test_a_drawing_that_is_none_is_an_error_and_the_process_goes_on(
+    started: list[asyncio.subprocess.Process],
+) -> None:
+    async with aclosing(Renderer()) as renderer:
+        for broken in ("<svg", "", "\ud800"):
+            with pytest.raises(PictureError, match="could not be drawn"):
+                await renderer(broken)
+        again = await renderer(TITLED)
+
+    assert pixels(again) == pixels(await drawn(TITLED))
+    assert len(started) == 2
+
+
+async def test_a_process_draws_one_picture_after_another_and_two_at_once_need_two(
+    started: list[asyncio.subprocess.Process],
+) -> None:
+    async with aclosing(Renderer()) as renderer:
+        first, second = await renderer(TITLED), await renderer(UNTITLED)
+        alone = len(started)
+        both = await asyncio.gather(renderer(TITLED), renderer(UNTITLED))
+
+    assert pixels(first) != pixels(second)
+    assert list(both) == [first, second]
+    assert (alone, len(started)) == (1, 2)
+    assert [process.returncode for process in started] == [-9, -9]
+
+
+async def test_a_process_ends_when_no_picture_was_asked_for_a_while(
+    started: list[asyncio.subprocess.Process],
+) -> None:
+    async with aclosing(Renderer(idle=0)) as renderer:
+        await renderer(TITLED)
+        await started[0].wait()
+        await renderer(TITLED)
+
+    assert len(started) == 2
+
+
+async def test_a_process_that_was_killed_is_replaced(started: list[asyncio.subprocess.Process]) -> None:
+    async with aclosing(Renderer()) as renderer:
+        await renderer(TITLED)
+        started[0].kill()
+        await started[0].wait()
+        assert (await renderer(TITLED)).startswith(PNG)
+
+    assert len(started) == 2
+
+
+async def test_a_process_that_dies_over_a_picture_is_an_error(started: list[asyncio.subprocess.Process]) -> None:
+    async with aclosing(Renderer()) as renderer:
+        drawing = asyncio.create_task(renderer(TITLED))
+        await until(started, drawing)
+        started[0].kill()
+        with pytest.raises(PictureError, match="ended with -9"):
+            await drawing
 
 
 @pytest.mark.usefixtures("hanging")
-async def test_a_hanging_renderer_is_ended_in_time() -> None:
+async def test_a_hanging_renderer_is_ended_in_time(started: list[asyncio.subprocess.Process]) -> None:
     with pytest.raises(PictureError, match=r"longer than 0\.1 s"):
-        await picture(TITLED, timeout=0.1)
+        await drawn(TITLED, timeout=0.1)
+
+    assert [process.returncode for process in started] == [-9]
 
 
 @pytest.mark.usefixtures("hanging")
-async def test_a_cancelled_caller_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[asyncio.subprocess.Process] = []
-    begun = asyncio.Event()
-    create = asyncio.create_subprocess_exec
-
-    async def noting(*args: str, **kwargs: int) -> asyncio.subprocess.Process:
-        started.append(await create(*args, stdin=kwargs["stdin"], stdout=kwargs["stdout"], stderr=kwargs["stderr"]))
-        begun.set()
-        return started[-1]
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", noting)
-    drawing = asyncio.create_task(picture(TITLED))
-    await begun.wait()
+async def test_a_cancelled_caller_leaves_no_process(started: list[asyncio.subprocess.Process]) -> None:
+    drawing = asyncio.create_task(drawn(TITLED))
+    await until(started, drawing)
     drawing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await drawing
@@ -140,8 +210,10 @@ async def test_a_cancelled_caller_leaves_no_process(monkeypatch: pytest.MonkeyPa
     assert [process.returncode for process in started] == [-9]
 
 
-async def test_a_renderer_that_can_not_be_started_is_an_error_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+async def test_a_missing_font_is_an_error_here_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    worker = tmp_path / "picture_worker.py"
+    worker.write_bytes(module.WORKER.read_bytes())
+    monkeypatch.setattr(module, "WORKER", worker)
 
-    with pytest.raises(PictureError, match="could not be started"):
-        await picture(TITLED)
+    with pytest.raises(PictureError, match="font is missing"):
+        await drawn(TITLED)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.stored import JOB, NOW, OTHER_JOB, a_job, a_proposal, a_snapshot, an_
 from tests.timeline import Scene, scene
 from watcher.bootstrap import pictures_of
 from watcher.domain.observations import EvalRow, Event, Observation, TrainRow
-from watcher.notify.picture import PNG, PictureError, picture
+from watcher.notify.picture import PNG, PictureError
+from watcher.notify.picture import Renderer as RealRenderer
 from watcher.notify.receivers import build_receivers
 from watcher.service.pictures import AT_ONCE, JobPictures
 from watcher.service.ports import Writes
@@ -177,7 +179,8 @@ async def test_only_two_are_drawn_at_once(store: SqliteStore) -> None:
 
 
 async def test_the_real_renderer_draws_it(store: SqliteStore) -> None:
-    png = await JobPictures(store, picture).picture("main", "ft-1", ALERT.id)
+    async with aclosing(RealRenderer()) as renderer:
+        png = await JobPictures(store, renderer).picture("main", "ft-1", ALERT.id)
 
     assert png is not None
     assert png.startswith(PNG)
@@ -218,9 +221,10 @@ async def _told_for_real(play: Scene, *urls: str) -> None:
     await play.run("5m")
     receivers = build_receivers({"team": urls}, key=b"key", console=Heard())
     play.router.receivers = play.dispatcher.receivers = receivers
-    play.dispatcher.pictures = JobPictures(play.store, picture)
-    await play.router.run(hurry=True)
-    await play.dispatcher.run_until_idle()
+    async with aclosing(RealRenderer()) as renderer:
+        play.dispatcher.pictures = JobPictures(play.store, renderer)
+        await play.router.run(hurry=True)
+        await play.dispatcher.run_until_idle()
 
 
 async def test_real_receivers_get_what_was_really_drawn(tmp_path: Path) -> None:
@@ -257,4 +261,4 @@ async def test_pictures_can_be_turned_off(tmp_path: Path, store: SqliteStore, *,
     file.write_text(f"pictures: {str(wanted).lower()}")
     settings = load_settings(file, {"TOGETHER_API_KEY": CANARY})
 
-    assert (pictures_of(settings, store) is not None) == wanted
+    assert (pictures_of(settings, store, RealRenderer()) is not None) == wanted
