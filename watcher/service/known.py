@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from watcher.domain.feed import arrival_order
 from watcher.domain.observations import Row, TrainRow
@@ -11,6 +12,8 @@ RowKey = tuple[str, int, int]
 
 Pair = tuple[int, int]
 """(step, timestamp in ns), the step of an evaluation as `~step`: both are 64-bit numbers, as in the store."""
+
+_AT = attrgetter("at_ns")
 
 
 class KnownRows:
@@ -49,16 +52,14 @@ class KnownRows:
 
     def unseen(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that are not known, each once, in the order in which they were logged."""
-        asked, seen = {_pair(row)[0] for row in rows}, set[Pair]()
-        if not asked.isdisjoint(self._flat[::2]):
-            seen.update(pair for pair in self._each() if pair[0] in asked)
-        found = list[Row]()
+        found = dict[Pair, Row]()
         for row in rows:
-            pair = _pair(row)
-            if pair not in seen:
-                seen.add(pair)
-                found.append(row)
-        return arrival_order(found) if all(row.at_ns for row in rows) else found
+            found.setdefault(_pair(row), row)
+        if not {place for place, _ in found}.isdisjoint(self._flat[::2]):
+            for pair in self._each():
+                found.pop(pair, None)
+        fresh = list(found.values())
+        return arrival_order(fresh) if all(map(_AT, rows)) else fresh
 
     def forget_before(self, step: int) -> None:
         """Keys of rows before a step are asked for no more."""

@@ -66,6 +66,7 @@ class PrometheusTelemetry:
         # A second series for each counter, with the time of its birth: nobody asks for it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._labels = _Labels()
+        self._asked: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self.registry = CollectorRegistry()
         self._declare()
         # Memory, CPU time and open files of the process; gives nothing where there is no /proc.
@@ -99,10 +100,15 @@ class PrometheusTelemetry:
         return kind(name, family.text, family.labels, registry=self.registry)
 
     def api_request(self, account: str, endpoint: str, outcome: str, seconds: float) -> None:
-        keep = self._labels.keep
-        endpoint = keep("endpoint", endpoint)
-        self._requests.labels(keep("account", account), endpoint, keep("outcome", outcome)).inc()
-        self._request_seconds.labels(endpoint).observe(seconds)
+        asked = (account, endpoint, outcome)
+        series = self._asked.get(asked)
+        if series is None:
+            bounded = tuple(map(self._labels.keep, ("account", "endpoint", "outcome"), asked))
+            series = self._requests.labels(*bounded), self._request_seconds.labels(bounded[1])
+            if bounded == asked:  # finding a series takes longer than counting; what is not bounded is not kept
+                self._asked[asked] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def sweep(self, account: str, reason: str | None, seconds: float, rows: int) -> None:
         account = self._labels.keep("account", account)
