@@ -1,9 +1,10 @@
 """A page as people have it: jobs with curves, alerts and money in a real store, behind a server in a thread."""
 
 import asyncio
+import json
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,9 +38,13 @@ SICK = JobKey("main", "ft-sick")
 class Scene:
     """What is served. `url` is where, `change` writes to the store, and every open page is told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, receivers: Mapping[str, str]) -> None:
         self.clock, self.health = SystemClock(), FakeHealth()
-        settings = load_settings(None, {"TOGETHER_API_KEY": CANARY, "WATCHER_WEB__TOKEN": TOKEN})
+        environ = {"TOGETHER_API_KEY": CANARY, "WATCHER_WEB__TOKEN": TOKEN}
+        if receivers:
+            named = [{"name": name, "urls": [url]} for name, url in receivers.items()]
+            environ |= {"WATCHER_RECEIVERS": json.dumps(named), "WATCHER_ROUTE__RECEIVER": next(iter(receivers))}
+        settings = load_settings(None, environ)
         self.app = bootstrap.build(settings, folder, clock=self.clock, console=Heard())
         self.changes = Changes(self.clock)
         self.app.store.committed = self.changes.committed
@@ -60,6 +65,14 @@ class Scene:
     @property
     def url(self) -> str:
         return self.server.url
+
+    async def deliver(self) -> None:
+        """What becomes due, for good."""
+        while True:
+            await self.app.wake.wait()
+            self.app.wake.clear()
+            await self.app.router.run()
+            await self.app.dispatcher.run_due()
 
     def change(self, work: Callable[[Writes], T]) -> T:
         return self.app.store.write_now(work)
@@ -184,15 +197,17 @@ class Scene:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Scene]:
-    """A scene whose server runs in a thread of its own until the end of the block."""
-    scene, loop = Scene(folder), asyncio.new_event_loop()
+def served(folder: Path, **receivers: str) -> Iterator[Scene]:
+    """A scene whose server runs in a thread of its own until the end of the block; receivers are addresses by name."""
+    scene, loop = Scene(folder, receivers), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(scene.server.start(), loop).result(20)
+    delivering = asyncio.run_coroutine_threadsafe(scene.deliver(), loop)
     try:
         yield scene
     finally:
+        delivering.cancel()
         for ending in (scene.server.stop, scene.app.close):
             asyncio.run_coroutine_threadsafe(ending(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)

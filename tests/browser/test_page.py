@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
+from tests.receivers import HttpReceiver
 from tests.scene import SICK, TOKEN, Scene
-from tests.stored import a_job
+from tests.stored import a_job, a_proposal
 from watcher.service.records import JobKey, ProposalState
 
 SICK_PAGE = f"/jobs/{SICK.job_id}?account={SICK.account}"
@@ -47,6 +48,16 @@ def watch(browser: Browser, scene: Scene) -> Iterator[Watch]:
     yield found
     context.close()
     assert found.wrong == []
+
+
+def sign_in(watch: Watch, path: str) -> Page:
+    """As somebody who has the token; the browser goes on to the page."""
+    tab = watch.go(f"/login?next={path}")
+    tab.fill("[name=token]", TOKEN)
+    tab.fill("[name=name]", "Ada")
+    tab.click("button[type=submit]")
+    expect(tab).to_have_url(watch.scene.url + path)
+    return tab
 
 
 def test_every_page_loads_without_a_complaint_and_asks_only_here(watch: Watch) -> None:
@@ -280,10 +291,7 @@ def test_a_proposal_counts_down_and_is_vetoed_with_a_reason(watch: Watch) -> Non
 
 
 def test_an_alert_is_acknowledged_and_silenced_and_the_silence_ended(watch: Watch) -> None:
-    tab = watch.go("/login?next=/alerts")
-    tab.fill("[name=token]", TOKEN)
-    tab.fill("[name=name]", "Ada")
-    tab.click("button[type=submit]")
+    tab = sign_in(watch, "/alerts")
     alert = tab.locator("#firing-block li.critical")
     alert.locator("[name=note]").fill("on it")
     alert.get_by_role("button", name="Acknowledge").click()
@@ -297,6 +305,50 @@ def test_an_alert_is_acknowledged_and_silenced_and_the_silence_ended(watch: Watc
     tab.click("text=End it now")
     expect(tab.locator("#active-block")).to_contain_text("Nothing is silenced.")
     expect(tab.locator("#past-block")).to_contain_text("known noise")
+
+
+def test_a_cancel_is_approved_by_the_keyboard(watch: Watch) -> None:
+    sign_in(watch, "/proposals")
+    key = JobKey("main", "ft-0001")
+    proposal = a_proposal(
+        "p2", key, proposed_at=watch.scene.ago(1), announced_at=watch.scene.ago(1), deadline_at=watch.scene.ago(-9)
+    )
+    watch.scene.change(lambda tx: tx.add_proposal(proposal))
+    approve = watch.tab.locator("#proposal-p2").get_by_role("button", name="Cancel it now")
+    watch.tab.locator("#proposal-p2 [name=why]").focus()
+    watch.tab.keyboard.type("it is lost")
+    watch.tab.keyboard.press("Tab")
+    watch.tab.keyboard.press("Tab")
+    expect(approve).to_be_focused()
+    watch.tab.keyboard.press("Enter")
+
+    expect(watch.tab.locator("#audit-block")).to_contain_text("it is lost")
+    expect(approve).to_have_count(0)
+    found = watch.scene.app.store.read_now(lambda reads: reads.proposal("p2"))
+    assert found is not None
+    assert found.approved_at is not None
+
+
+def test_a_drill_arrives_and_its_result_stands_on_the_page(
+    watch: Watch, team: HttpReceiver, refusing: HttpReceiver
+) -> None:
+    tab = sign_in(watch, "/receivers")
+    expect(tab.locator("#receivers-block tbody tr")).to_have_count(2)
+    for name, result, why in (("team", "delivered", ""), ("refusing", "gave up", "json: answered 404")):
+        row = tab.locator("#receivers-block tr", has_text=name)
+        row.get_by_role("button", name="Send a drill").click()
+        expect(row.locator(".severity")).to_have_text(result)
+        expect(row).to_contain_text(why)
+
+    assert "watcher: drill (receiver:team)" in [request.json["title"] for request in team.requests]
+    assert [request.json["title"] for request in refusing.requests] == ["watcher: drill (receiver:refusing)"]
+    expect(tab.locator("#outbox-block")).to_contain_text("json: answered 404")
+
+
+def test_who_is_not_logged_in_finds_no_button(watch: Watch) -> None:
+    for path in ("/", SICK_PAGE, "/alerts", "/proposals", "/silences", "/receivers"):
+        tab = watch.go(path)
+        assert tab.locator("form.act, form[action^='/act/']").count() == 0, path
 
 
 def test_without_scripts_everything_is_there(browser: Browser, scene: Scene) -> None:

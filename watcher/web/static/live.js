@@ -116,7 +116,10 @@ async function merge(page) {
   // An empty list became one with rows, or the other way round: a new shape, taken whole.
   for (const fresh of page.querySelectorAll("[data-live-shape]")) {
     const old = document.getElementById(fresh.id);
-    if (old && old.dataset.liveShape !== fresh.dataset.liveShape) old.replaceWith(document.importNode(fresh, true));
+    if (old && old.dataset.liveShape !== fresh.dataset.liveShape) {
+      old.replaceWith(document.importNode(fresh, true));
+      updated(); // its filter has to work at once: with many rows the rest takes a while
+    }
   }
   for (const fresh of page.querySelectorAll("[data-rows]")) {
     const body = document.getElementById(fresh.id);
@@ -135,6 +138,10 @@ async function merge(page) {
     old.textContent = fresh.textContent;
   }
   tick();
+  updated();
+}
+
+function updated() {
   document.dispatchEvent(new CustomEvent("updated"));
 }
 
