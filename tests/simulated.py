@@ -4,11 +4,12 @@ import contextlib
 import gzip
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from tests.leaks import CANARY, Heard
 from watcher.simulator.main import QuietServer, build_app, listen
@@ -109,8 +110,9 @@ def running_simulator(
     stage_seconds: float = 0.5,
     cancel_seconds: float = 1.0,
     revocations: Sequence[Revocation] = (),
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> Iterator[str]:
-    """The simulator on a free loopback port, in a thread; gives `http://127.0.0.1:PORT/v1`."""
+    """The simulator on a free loopback port, in a thread; gives its URL. `around` stands before it."""
     timing = Timing(speed=speed, stage_seconds=stage_seconds, cancel_seconds=cancel_seconds)
     with contextlib.ExitStack() as stack:
         file = None if log is None else stack.enter_context(log.open("a", encoding="utf-8"))
@@ -118,7 +120,7 @@ def running_simulator(
             curves=curves, timing=timing, faults=faults, seed=seed, revocations=revocations, log=file, clock=clock
         )
         listener = stack.enter_context(listen("127.0.0.1", 0))
-        server = QuietServer(app)
+        server = QuietServer(around(app))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

@@ -22,7 +22,7 @@ from tests.timeline import (
     seconds,
 )
 from tests.toys import Mean
-from watcher.domain.observations import Row, TrainRow
+from watcher.domain.observations import Row, Status, TrainRow
 from watcher.domain.rules.drift import DriftRule
 from watcher.domain.rules.stall import Stall
 from watcher.service.records import JobKey
@@ -69,6 +69,15 @@ async def test_an_alert_does_not_end_on_a_part_of_the_rows(tmp_path: Path) -> No
 
 async def test_it_ends_with_the_first_whole_answer_where_it_is_over(play: Scene) -> None:
     play.at("12m", loss=2)
+    spoilt(play, "11m", "15m", lambda row: row.step % 3 == 0)
+    play.expect(between("10m", "10m30s"), firing("high"))
+    play.expect(between("15m", "15m30s"), resolved("high"))
+    await play.run("17m")
+
+
+async def test_it_ends_too_where_the_job_ended_while_the_rows_were_spoilt(play: Scene) -> None:
+    play.at("12m", loss=2)
+    play.at("14m", status=Status.COMPLETED, quiet=True)
     spoilt(play, "11m", "15m", lambda row: row.step % 3 == 0)
     play.expect(between("10m", "10m30s"), firing("high"))
     play.expect(between("15m", "15m30s"), resolved("high"))

@@ -17,6 +17,7 @@ from watcher.domain.cadence import (
     wants_detail,
     wants_metrics,
 )
+from watcher.domain.holes import Holes
 from watcher.domain.observations import EvalRow, Snapshot, Status, TrainRow
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -119,7 +120,15 @@ def test_only_rows_that_still_count_make_the_pace_after_a_restart() -> None:
 def test_when_metrics_are_read(status: Status, tail: str, *, wanted: bool) -> None:
     job = replace(JOB, status=status, raw_status=status.value)
 
-    assert wants_metrics(Pace(tail=tail), job) is wanted
+    assert wants_metrics(Pace(tail=tail), job, ended_at=None, now=NOW) is wanted
+
+
+@pytest.mark.parametrize(("ended", "wanted"), [(None, True), (0, True), (179, True), (180, False)])
+def test_the_last_rows_are_read_again_where_some_could_not_be_made_out(ended: int | None, *, wanted: bool) -> None:
+    job = replace(JOB, status=Status.COMPLETED, raw_status="completed")
+    pace = Pace(tail="completed", holes=Holes(open=True))
+
+    assert wants_metrics(pace, job, ended_at=None if ended is None else NOW, now=after(ended or 0)) is wanted
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,16 @@ def look_back(pace: Pace, job: Snapshot, checkpoint_step: int | None, now: datet
     return checkpoint_step or 0
 
 
-def wants_metrics(pace: Pace, job: Snapshot) -> bool:
-    """Whether rows may have come: in every sweep while it trains, and once in each state after that."""
+def wants_metrics(pace: Pace, job: Snapshot, *, ended_at: datetime | None, now: datetime) -> bool:
+    """Whether rows may have come: in every sweep while it trains, and once in each state after that.
+
+    Where some could not be made out, that is tried again: else what fires on the others would fire on.
+    """
     if job.status.waiting:
         return False
-    return job.status in (Status.RUNNING, Status.UNRECOGNISED) or pace.tail != job.raw_status
+    if job.status in (Status.RUNNING, Status.UNRECOGNISED) or pace.tail != job.raw_status:
+        return True
+    return pace.holes.open and (ended_at is None or now - ended_at < FOLLOW_CLOSELY)
 
 
 def wants_detail(

@@ -73,7 +73,7 @@ class JobReader:
     async def _read_due_metrics(self, visit: Visit, drift: list[Drift], job: Snapshot) -> None:
         """Metrics, where rows may have come. The end of a job is told even if its last rows can't be read."""
         pace = visit.book.state.pace
-        if visit.unread or not wants_metrics(pace, job):
+        if visit.unread or not wants_metrics(pace, job, ended_at=visit.book.record.ended_at, now=visit.now):
             return
         before = (pace.wide_at, pace.looked_back)
         try:
