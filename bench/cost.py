@@ -5,6 +5,9 @@
 Every rule on jobs that sees rows is timed alone, over each run as the daemon folds it: `observe`, then `judge`; rules
 that watch the clock are judged once a hundred rows, as once a sweep. The state is measured as it is stored, every
 hundred rows and at the end; the largest counts. Rules that see snapshots and events only cost nothing a row.
+
+The last two lines are all that new rows of a job cost in memory, as the daemon takes them: ten in a visit, or all at
+the first look, through the default rules and into pace, curve and the keys of known rows.
 """
 
 import argparse
@@ -18,11 +21,16 @@ from typing import Any
 
 from bench.detection import DEFAULT, NOW, load
 from bench.detection import RULES as SCORED
+from watcher.domain.cancel_policy import CancelPolicy
 from watcher.domain.codec import encode
-from watcher.domain.observations import EvalRow, Snapshot, Status, TrainRow
-from watcher.domain.replay import Recording
+from watcher.domain.observations import EvalRow, TrainRow
+from watcher.domain.replay import Recording, plan_of
 from watcher.domain.rule import SubjectKind
 from watcher.domain.rules import RULES
+from watcher.service.book import new_book
+from watcher.service.config import Selection
+from watcher.service.records import JobKey
+from watcher.service.visit import Visit
 
 EVERY = 100
 
@@ -52,6 +60,10 @@ def show(name: str, recordings: list[Recording]) -> None:
     ):
         sizes = [sum(of_rules) for of_rules in zip(*(cost[name][1] for name in names), strict=True)]
         line(title, sum(cost[name][0] for name in names), sizes)
+    selection = Selection(name="all", rules=tuple(r for r in rules if r.name in shipped), policy=CancelPolicy())
+    for title, portion in (("a visit that brings ten rows", 10), ("a first look", None)):
+        spent = sum(visits(selection, recording, portion) for recording in recordings)
+        print(f"{title:<28}{spent / rows * 1e6:>10.1f}")
 
 
 def line(title: str, spent: float, sizes: list[int]) -> None:
@@ -73,17 +85,25 @@ def fold(rule: Any, recording: Recording) -> tuple[float, int]:  # noqa: ANN401 
     return spent, largest
 
 
+def visits(selection: Selection, recording: Recording, portion: int | None) -> float:
+    """Seconds that the rows of a run take in visits of so many; in one if None, where its history is new."""
+    plan, rows, spent = plan_of(recording), recording.rows, 0.0
+    book = new_book(JobKey("bench", recording.id), plan, selection, NOW)
+    book.fold.tick = time.monotonic
+    book.fresh_contact = portion is None
+    Visit(book, NOW).take_listed(plan)
+    for begin in range(0, len(rows), portion or len(rows)):
+        visit, part = Visit(book, NOW), rows[begin : begin + portion] if portion else rows
+        before = time.process_time()
+        history = [] if begin == 0 or not visit.wants_history(part) else list(rows[:begin])
+        visit.take_rows(part, history)
+        spent += time.process_time() - before
+        book.forget_old_keys(part[-1].step)
+    return spent
+
+
 def _parts(rule: Any, recording: Recording) -> Iterator[list[Any]]:  # noqa: ANN401 - any rule
-    plan = Snapshot(
-        job_id=recording.id,
-        at=NOW,
-        status=Status.RUNNING,
-        raw_status="running",
-        total_steps=recording.total_steps,
-        method=recording.method,
-        n_evals=recording.n_evals,
-    )
-    seen = [row for row in (plan, *recording.rows) if isinstance(row, rule.sees)]
+    seen = [row for row in (plan_of(recording), *recording.rows) if isinstance(row, rule.sees)]
     for i in range(0, len(seen), EVERY):
         yield seen[i : i + EVERY]
 

@@ -267,8 +267,7 @@ def _row(s: DivergenceState, step: int, loss: float) -> None:
         s.early_sum += y
     s.last, s.noise = y, SIGMA_OF_MEDIAN_STEP * s.jumps.median()
     least, most, part = _LEVEL_ROWS
-    planned = _planned_rows(s)
-    s.level.push(y, most if planned >= most * part else max(least, int(planned / part)))
+    s.level.push(y, most if (planned := _planned_rows(s)) >= most * part else max(least, int(planned / part)))
     level, touch = s.level.median(), _TOUCH[0] + _TOUCH[1] * s.noise
     if s.rows >= least and level < s.best:
         s.best, s.best_step = level, step
@@ -334,9 +333,10 @@ def _first_draw(s: DivergenceState) -> float:
 
 
 def _wrecked(s: DivergenceState, v: _View) -> str:
-    before, now = s.norm_start.median(), s.norms.median()
-    if v.x.rows >= _WRECKED_ROWS and v.late > _WRECKED and now > _WRECKED_NORM * before > 0.0:
-        return f"the gradient norm is near {now:.3g}, {before:.3g} at the start"
+    if v.x.rows >= _WRECKED_ROWS and v.late > _WRECKED:
+        before, now = s.norm_start.median(), s.norms.median()
+        if now > _WRECKED_NORM * before > 0.0:
+            return f"the gradient norm is near {now:.3g}, {before:.3g} at the start"
     return ""
 
 
