@@ -209,6 +209,15 @@ def test_nothing_but_known_train_rows_is_left_out(more: dict[str, object]) -> No
         assert (found.drift, found.torn) == (whole.drift, whole.torn), odd
 
 
+def test_a_row_is_the_same_after_ordinary_rows_as_alone() -> None:
+    """What is usual in a train row is read at once; it must come to what is read by what may be anything."""
+    usual = {"timestamp": 1, "train/global_step": 1, "train/loss": 1.0, "train/grad_norm": 1.0}
+    for key, value in product(usual, [*ODD, 2**63 - 1, 2**63, 3.5e38, "NaN", -math.inf]):
+        item = {**usual, key: value}
+
+        assert repr(rows(usual, item)[1:]) == repr(rows(item)), item
+
+
 def test_a_known_row_is_left_out() -> None:
     items = [{"timestamp": 10**9 + n, "train/global_step": n, "train/loss": 1.0} for n in range(4)]
     found = mapping.metrics(items, ID, AT, {n: 10**9 + n for n in range(3)})

@@ -9,7 +9,7 @@ from watcher.domain.observations import Drift, Row, Snapshot
 from watcher.providers.together import failures, mapping, wire
 from watcher.providers.together.bodies import AnswerTooLargeError
 from watcher.providers.together.connection import http_client
-from watcher.providers.together.transport import Caller, Limits, Query, headers_of, root_of
+from watcher.providers.together.transport import Caller, Limits, headers_of, root_of
 from watcher.service.errors import FailureReason, ProviderError
 from watcher.service.ports import Clock, NoTelemetry, Telemetry
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
@@ -123,8 +123,8 @@ class TogetherProvider:
 
     async def delete(self, job_id: str, *, force: bool = False) -> str:
         """One DELETE of ours; on a connection that dropped without a word aiohttp itself sends it once more."""
-        params = {"force": "true"} if force else None
-        body = await self._caller.effect("delete", "DELETE", self._job_url("delete", job_id), params)
+        url = self._job_url("delete", job_id)
+        body = await self._caller.effect("delete", "DELETE", f"{url}?force=true" if force else url)
         return wire.text(body.get("message")) or ""
 
     async def aclose(self) -> None:
@@ -142,20 +142,20 @@ class TogetherProvider:
 
     async def _window(self, url: str, job_id: str, gathered: "_Gathered", first: int, last: int | None) -> int:
         """Adds the rows of one window; returns how many there were, both ends included."""
-        params: dict[str, str] = {"global_step_from": str(first)} if first else {}
+        asked = [f"global_step_from={first}"] if first else []
         if last is not None:
-            params["global_step_to"] = str(last)
-        items = await self._items("get_metrics", url, "metrics", params)
+            asked.append(f"global_step_to={last}")
+        items = await self._items("get_metrics", f"{url}?{'&'.join(asked)}" if asked else url, "metrics")
         gathered.add(mapping.metrics(items, job_id, self._clock.now(), gathered.known))
         return len(items)
 
-    async def _items(self, call: str, url: str, key: str, params: Query | None = None) -> Sequence[object]:
+    async def _items(self, call: str, url: str, key: str) -> Sequence[object]:
         """The array under a key; null or missing is empty, as the SDKs take it.
 
         Raises:
             ProviderError: there is something else under the key, or an error in a 2xx.
         """
-        body = await self._caller.get(call, url, params)
+        body = await self._caller.get(call, url)
         value = body.get(key)
         if value is None and not body.get("error"):
             return ()

@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import httpx
 
@@ -19,8 +18,6 @@ from watcher.providers.together.connection import Client
 from watcher.providers.together.pace import Pace
 from watcher.service.errors import ConfigError, ProviderError
 from watcher.service.ports import Clock, Telemetry
-
-Query = Mapping[str, str]
 
 _MAX_REDIRECTS = 3
 
@@ -107,7 +104,7 @@ class Caller:
         self._bodies = Bodies(limits.max_body)
         self._pace = Pace(clock, per_second=limits.per_second, burst=limits.burst, concurrency=limits.concurrency)
 
-    async def get(self, call: str, url: str, params: Query | None = None) -> Mapping[str, object]:
+    async def get(self, call: str, url: str) -> Mapping[str, object]:
         """The JSON object that a GET answers.
 
         Raises:
@@ -119,7 +116,7 @@ class Caller:
             async with self._pace:
                 started = self._clock.monotonic()
                 try:
-                    return await self._counted(call, "GET", url, params or {})
+                    return await self._counted(call, "GET", url)
                 except ProviderError as exc:
                     failed = exc
             wait = self._wait(failed, tries)
@@ -130,14 +127,14 @@ class Caller:
                 self._pace.hold(failed.retry_after)
             await self._clock.sleep(wait)
 
-    async def effect(self, call: str, method: str, url: str, params: Query | None = None) -> Mapping[str, object]:
+    async def effect(self, call: str, method: str, url: str) -> Mapping[str, object]:
         """The JSON object that a call answers which changes something: one try.
 
         Raises:
             ProviderError: `maybe_done` tells that it may have been done all the same.
         """
         async with self._pace:
-            return await self._counted(call, method, url, params or {})
+            return await self._counted(call, method, url)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -148,11 +145,11 @@ class Caller:
             return exc.retry_after
         return self._jitter(min(self._limits.backoff * 2 ** (tries - 1), self._limits.max_backoff))
 
-    async def _counted(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
+    async def _counted(self, call: str, method: str, url: str) -> Mapping[str, object]:
         """One exchange, counted under its outcome."""
         started, outcome = self._clock.monotonic(), "ok"
         try:
-            return await self._exchange(call, method, url, params)
+            return await self._exchange(call, method, url)
         except ProviderError as exc:
             outcome = exc.reason.value
             raise
@@ -162,13 +159,12 @@ class Caller:
         finally:
             self._telemetry.api_request(self._account, call, outcome, self._clock.monotonic() - started)
 
-    async def _exchange(self, call: str, method: str, url: str, params: Query) -> Mapping[str, object]:
+    async def _exchange(self, call: str, method: str, url: str) -> Mapping[str, object]:
         effect = method != "GET"
-        target = f"{url}?{urlencode(params)}" if params else url
         try:
             # httpx bounds each read, so a server that drips bytes would hold the call for ever
             async with asyncio.timeout(self._limits.timeout):
-                return await self._answer(call, method, target, effect=effect)
+                return await self._answer(call, method, url, effect=effect)
         except failures.FAILURES as exc:
             raise failures.of_exception(call, exc, effect=effect) from exc
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeGuard
 
-_INT64_MAX = 2**63 - 1
+INT64_MAX = 2**63 - 1
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _FLOAT32_MAX = 3.4028234e38  # no loss or norm is that large: a serializer wrote the largest number it had for infinity
 _EXACT_FLOAT_INT = 2**53
@@ -44,7 +44,7 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """A whole number of 64 bits, also from a string or a float without a fraction."""
-    if type(value) is int and -_INT64_MAX <= value <= _INT64_MAX:  # nearly always, and there are many
+    if type(value) is int and -INT64_MAX <= value <= INT64_MAX:  # nearly always, and there are many
         return value
     if isinstance(value, bool):
         return None
@@ -65,7 +65,7 @@ def _integer_of_text(value: str) -> int | None:
 
 
 def _in_64_bits(value: int) -> int | None:
-    return value if -_INT64_MAX <= value <= _INT64_MAX else None
+    return value if -INT64_MAX <= value <= INT64_MAX else None
 
 
 def count(value: object) -> int | None:
@@ -131,7 +131,7 @@ def nanoseconds(value: object) -> int:
     """
     if isinstance(value, float):
         return _nanoseconds_of_float(value)
-    if type(value) is int and 0 <= value <= _INT64_MAX:
+    if type(value) is int and 0 <= value <= INT64_MAX:
         return value
     exact = integer(value) if isinstance(value, int) or _is_integer_text(value) else None
     if exact is not None:
@@ -148,7 +148,7 @@ def _is_integer_text(value: object) -> TypeGuard[str]:
 
 
 def _nanoseconds_of_float(value: float) -> int:
-    if not 0 < value < _INT64_MAX:  # NaN too
+    if not 0 < value < INT64_MAX:  # NaN too
         return 0
     return int(value) if value < _EXACT_FLOAT_INT else round(int(value) / _NS_PER_US) * _NS_PER_US
 
