@@ -1,6 +1,6 @@
 """Why an alert is not told now: silences, inhibition, and mute times over midnight and the change of the clocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -59,6 +59,27 @@ def test_a_silence_takes_only_what_all_of_its_matchers_take() -> None:
 
 
 # --- inhibition ---
+
+
+def test_what_no_inhibition_takes_is_not_compared_with_all_that_fires() -> None:
+    looked_at = []
+
+    def firing() -> Iterator[dict[str, str]]:
+        for number in range(1000):
+            looked_at.append(number)
+            yield {"account": "main", "job": f"ft-{number}", "rule": "nan_loss"}
+
+    for rule in ("nan_loss", "stall"):
+        told = muted_by(
+            {"account": "main", "job": "ft-1", "rule": rule},
+            silences=(),
+            inhibitions=DEFAULT_INHIBITIONS,
+            firing=firing(),
+            mute_times=(),
+            now=NOW,
+        )
+        assert told is None
+        assert len(looked_at) == (0 if rule == "nan_loss" else 1000)
 
 
 @pytest.mark.parametrize(

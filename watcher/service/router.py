@@ -87,6 +87,7 @@ class _Run:
         self._groups: dict[str, Group] = {}
         self._silences = tx.silences(now)
         self._firing: dict[str, dict[str, str]] | None = None
+        """Of alerts that can inhibit others."""
         self._decided: list[Decision] = []
 
     def work(self) -> _Done:
@@ -206,7 +207,9 @@ class _Run:
     def _muted(self, member: Member, route: Route) -> Muted | None:
         if self._firing is None:
             firing = self._tx.alerts(AlertQuery(firing_only=True, limit=_ALL))
-            self._firing = {alert.id: labels(alert, self._newest_facts(alert)) for alert in firing}
+            seen_of = {alert.id: labels(alert, self._newest_facts(alert)) for alert in firing}
+            causes = [inhibition.can_be_caused_by for inhibition in self._routing.inhibitions]
+            self._firing = {key: seen for key, seen in seen_of.items() if any(cause(seen) for cause in causes)}
         return muted_by(
             member.labels,
             silences=self._silences,
