@@ -143,15 +143,29 @@ async def test_the_rest_of_a_burst_does_not_wait_once_it_took_long(play: Scene) 
     assert play.dispatcher._album._drawings == {}
 
 
-async def test_the_first_waits_however_late_the_lane_comes_to_it(play: Scene) -> None:
+async def test_one_that_is_alone_waits_however_late_the_lane_comes_to_it(play: Scene) -> None:
     await enqueue(play, "ft-1", made_at=START - 2 * PROMPT)
     await play.dispatcher.run_due()
     await until(play, asked=1)
+    play.clock.advance(10)
     await settle()
     painter(play).finish("ft-1")
     await over(play)
 
     assert play.team.pictures == [b"ft-1"]
+
+
+async def test_the_first_of_many_is_not_waited_for_longer_than_the_others(play: Scene) -> None:
+    await enqueue(play, "ft-1", "ft-2", "ft-3")
+    await play.dispatcher.run_due()
+    await until(play, asked=3)
+    await settle()
+    assert play.team.messages == []
+
+    play.clock.advance(PROMPT.total_seconds())
+    await over(play)
+
+    assert play.team.pictures == [None, None, None]
 
 
 async def test_what_waited_very_long_for_its_receiver_waits_for_pictures(play: Scene) -> None:

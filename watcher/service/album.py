@@ -5,9 +5,10 @@ and a message that has waited long enough already goes out without one that is n
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 AHEAD = 3
 """For so many messages after the present one of a lane: more than are drawn at once, and few to keep."""
 PROMPT = timedelta(seconds=0.3)
-"""A message that waited behind others of its lane, and is older when its turn comes, does not wait for its picture."""
+"""A message with others before or behind it in its lane waits for its picture until it is so old, and not longer."""
 LATE = timedelta(minutes=1)
 """One that is older than this waited for its receiver: a moment more makes no difference."""
 
@@ -43,9 +44,10 @@ def subject_of(row: OutboxRow, message: Message) -> Subject | None:
     return Subject(row.created_at, message.account, message.job_id, message.alert_id)
 
 
-def may_wait(row: OutboxRow, now: datetime) -> bool:
-    """Whether a message whose turn it is waits until its picture is drawn, or could not be."""
-    return not PROMPT < now - row.created_at < LATE
+def may_wait(row: OutboxRow, now: datetime) -> float | None:
+    """Seconds for which a message of a burst waits for its picture; None: as long as that takes."""
+    age = now - row.created_at
+    return None if age >= LATE else max(0.0, (PROMPT - age).total_seconds())
 
 
 class Album:
@@ -69,18 +71,24 @@ class Album:
         if self._wanted.pop(lane, None):
             self._drop()
 
-    async def picture(self, subject: Subject) -> bytes | None:
-        """One that is wanted, when it is drawn; None when it could not be."""
+    async def picture(self, lane: str, subject: Subject, too_long: Coroutine[Any, Any, None] | None) -> bytes | None:
+        """One that is wanted, when it is drawn; None when it could not be, or `too_long` ended before."""
         drawing = self._drawings[subject]
-        await asyncio.wait([drawing])  # a lane that is cancelled does not take it from another one
-        return drawing.result()
+        waiting = asyncio.ensure_future(too_long) if too_long else None
+        try:
+            # A lane that is cancelled does not take the drawing from another one.
+            await asyncio.wait([drawing, waiting] if waiting else [drawing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+        return self.ready(lane, subject)
 
     def ready(self, lane: str, subject: Subject) -> bytes | None:
-        """One that is drawn already; else the lane wants it no more. Nothing further is begun for a lane so late."""
+        """One that is drawn already; else the lane wants it no more."""
         drawing = self._drawings.get(subject)
         if drawing is not None and drawing.done():
             return drawing.result()
-        reason = "not ready, and the message has waited long enough"
+        reason = "not ready, and others wait"
         log.warning("picture.left_out", account=subject.account, job_id=subject.job_id, reason=reason)
         self._wanted[lane] = [other for other in self._wanted.get(lane, ()) if other != subject]
         self._drop()

@@ -181,11 +181,16 @@ class Dispatcher:
     async def _picture(self, row: OutboxRow, message: Message, target: Target) -> bytes | None:
         if self.pictures is None or not target.takes_pictures:
             return None
-        subject = subject_of(row, message)
-        if subject and row.lane in self._going_on and not may_wait(row, self._clock.now()):
-            return self._album.ready(row.lane, subject)
-        self._album.want(self.pictures, row.lane, [s for s in (subject, *await self._next_subjects(row)) if s])
-        return None if subject is None else await self._album.picture(subject)
+        subject, lane, wait = subject_of(row, message), row.lane, may_wait(row, self._clock.now())
+        if subject and lane in self._going_on and wait == 0:
+            return self._album.ready(lane, subject)  # and nothing more is begun for a lane so late
+        behind = await self._next_subjects(row)
+        self._album.want(self.pictures, lane, [s for s in (subject, *behind) if s])
+        if subject is None:
+            return None
+        alone = not behind and lane not in self._going_on
+        too_long = None if alone or wait is None else self._clock.sleep(wait)
+        return await self._album.picture(lane, subject, too_long)
 
     async def _next_subjects(self, row: OutboxRow) -> list[Subject | None]:
         """What the lane's next messages are about."""

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 2
 """Renderers that run at the same time, whoever waits: each takes a processor."""
-PATIENCE = 15.0
+PATIENCE = 5.0
 """Seconds that a message waits for its picture, its turn included; then it goes out without."""
 
 Render = Callable[[str], Awaitable[bytes]]
