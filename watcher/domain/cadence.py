@@ -7,6 +7,7 @@ from statistics import median
 
 from watcher.domain.holes import Holes
 from watcher.domain.observations import EvalRow, Row, Snapshot, Status, TrainRow
+from watcher.domain.packed import Ints
 
 OVERLAP_STEPS = 50
 """Metrics are asked at least this many steps back, so that a row that was held up is still seen."""
@@ -32,7 +33,7 @@ class Pace:
     eval_step: int | None = None
     eval_spacing: int | None = None
     newest_at_ns: int = 0
-    gaps_ns: list[int] = field(default_factory=list)
+    gaps_ns: Ints = field(default_factory=Ints)
     new_row_at: datetime | None = None
     looked_back: bool = False
     wide_at: datetime | None = None

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,6 +84,30 @@ class Cell:
         except (TypeError, ValueError, KeyError, AttributeError):
             return False
         return True
+
+
+class Plan:
+    """Which of some rules see what: one for all jobs that the same kinds of rules watch. Rules are named by place."""
+
+    __slots__ = ("_rules", "_seeing", "timed")
+
+    def __init__(self, rules: Sequence[type[Rule]]) -> None:
+        self._rules = rules
+        self._seeing: dict[frozenset[type], tuple[int, ...]] = {}
+        self.timed = tuple(place for place, rule in enumerate(rules) if rule.timed)
+
+    def seeing(self, kinds: frozenset[type]) -> tuple[int, ...]:
+        """Those that see any of these types."""
+        if kinds not in self._seeing:
+            sees = [any(issubclass(kind, rule.sees) for kind in kinds) for rule in self._rules]
+            self._seeing[kinds] = tuple(place for place, does in enumerate(sees) if does)
+        return self._seeing[kinds]
+
+
+@functools.cache
+def plan_of(rules: tuple[type[Rule], ...]) -> Plan:
+    """The plan of these kinds of rules, in this order."""
+    return Plan(rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
 
-from watcher.domain.packed import Packed
+from watcher.domain.packed import Floats, Ints, Packed
 
 T = TypeVar("T")
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -30,7 +30,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any plain value
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else _special(value)
-    if isinstance(value, list | tuple | Packed):
+    if isinstance(value, list | tuple | Packed | Floats | Ints):
         return [encode(v) for v in value]
     return _encode_object(value)
 
@@ -73,7 +73,7 @@ def _decoder(hint: Any) -> _Decoder:  # noqa: ANN401
         return _optional([_decoder(o) for o in args if o is not types.NoneType])
     if origin in (list, tuple, dict):
         return _container(origin, args)
-    if isinstance(hint, type) and issubclass(hint, Packed):
+    if isinstance(hint, type) and issubclass(hint, Packed | Floats | Ints):
         item = _decoder(hint.ITEM)
         return lambda value: hint(map(item, value))
     if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):

@@ -21,7 +21,7 @@ from watcher.domain.alerts import (
     fire,
     resolve,
 )
-from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell, Crash
+from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell, Crash, Plan, plan_of
 from watcher.domain.life import AT_ONCE, Life, Waiting
 from watcher.domain.observations import EvalRow, Observation, TrainRow
 from watcher.domain.rule import Rule
@@ -65,14 +65,15 @@ class Fold:
     """Since when the finding of a firing alert is gone."""
     _doubted: set[AlertKey] = field(default_factory=set)
     """Alerts whose finding is not seen in a part of the rows: whether it is gone can't be told."""
-    _seeing: dict[frozenset[type], list[Cell]] = field(default_factory=dict)
-    _timed_cells: list[Cell] = field(default_factory=list)
+    _plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._plan = plan_of(tuple(type(cell.rule) for cell in self.cells))
 
     @classmethod
     def of(cls, subject: Subject, rules: Sequence[Rule], lives: Mapping[str, Life] | None = None) -> "Fold":
         """A fold that has observed nothing."""
-        cells = [Cell.of(rule) for rule in rules]
-        return cls(subject, cells, lives=lives or {}, _timed_cells=[cell for cell in cells if cell.rule.timed])
+        return cls(subject, [Cell.of(rule) for rule in rules], lives=lives or {})
 
     # --- observing ---
 
@@ -124,7 +125,7 @@ class Fold:
         begun = set(self._pending)
         unsettled = {rule for rule, _ in (*self._pending, *self._leaving, *self._doubted)}
         more = [cell for cell in self.cells if cell.rule.timed or cell.rule.name in unsettled] if unsettled else None
-        told = self._judge_cells(more or self._timed_cells, now)
+        told = self._judge_cells(more or self._cells(self._plan.timed), now)
         for key in self._pending.keys() - begun:  # found by a rule that is judged only now: this is its first sweep
             self._pending[key].sweeps += 1
         return told
@@ -256,18 +257,16 @@ class Fold:
         """Each rule that is in order, with what it sees and its numbers; what is done with them is put down to it."""
         kinds = frozenset(map(type, observations))
         everything = range(len(observations))
-        for cell in self._timed(self._cells_seeing(kinds)):
+        for cell in self._timed(self._cells(self._plan.seeing(kinds))):
             if cell.usable and len(kinds) == 1:
                 yield cell, everything, observations
             elif cell.usable:
                 numbers = [n for n in everything if isinstance(observations[n], cell.rule.sees)]
                 yield cell, numbers, [observations[n] for n in numbers]
 
-    def _cells_seeing(self, kinds: frozenset[type]) -> list[Cell]:
-        """Those that see any of these types."""
-        if kinds not in self._seeing:
-            self._seeing[kinds] = [cell for cell in self.cells if any(issubclass(k, cell.rule.sees) for k in kinds)]
-        return self._seeing[kinds]
+    def _cells(self, places: tuple[int, ...]) -> list[Cell]:
+        cells = self.cells
+        return [cells[place] for place in places]
 
     def _fold(self, cell: Cell, observations: Iterable[Observation]) -> None:
         try:

@@ -1,10 +1,31 @@
-"""Lists of tuples of numbers in eight bytes a number: thousands of jobs keep some dozens each."""
+"""Lists of numbers, and of tuples of numbers, in eight bytes a number: thousands of jobs keep hundreds each."""
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, ClassVar, Self, TypeVar, cast, overload
 
 T = TypeVar("T", bound=tuple[float, ...])
+
+
+class Floats(array):  # type: ignore[type-arg] # array[float], which Python 3.11 can't say
+    """As a list of floats, which takes five times as much; a part of it is a plain array."""
+
+    __slots__ = ()
+    ITEM: ClassVar = float
+
+    def __new__(cls, values: Iterable[float] = ()) -> Self:
+        return cast("Self", super().__new__(cls, "d", values))
+
+
+class Ints(array):  # type: ignore[type-arg]
+    """The same for whole numbers of 64 bits."""
+
+    __slots__ = ()
+    ITEM: ClassVar = int
+
+    def __new__(cls, values: Iterable[int] = ()) -> Self:
+        return cast("Self", super().__new__(cls, "q", values))
 
 
 class Packed(MutableSequence[T]):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from watcher.domain.feed import Feed
+from watcher.domain.packed import Ints
 from watcher.service.bookstate import packed, unpacked
 from watcher.service.ports import Clock, Store, Writes
 from watcher.service.records import JobKey, JobRecord
@@ -97,5 +98,5 @@ def _at_rest(record: JobRecord) -> JobRecord:
     state.feed = Feed(attempt_step=state.feed.attempt_step, attempt_ns=state.feed.attempt_ns)
     state.ticks = [*state.ticks[:1], *state.ticks[1:][-1:]]
     state.events, state.held, state.refusals_told, state.guards = [], [], [], []
-    state.pace.gaps_ns = []
+    state.pace.gaps_ns = Ints()
     return replace(record, feed=packed(state), moved=None, listed=None)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from watcher.domain.event_log import highest
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Snapshot, Status, TrainRow, Unreadable
+from watcher.domain.packed import Floats
 from watcher.domain.phrasing import clock, pairs, quote, span, steps
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
@@ -38,7 +39,7 @@ class StallState:
     last_ns: int = 0
     step: int | None = None
     planned: int | None = None
-    gaps: list[float] = field(default_factory=list)
+    gaps: Floats = field(default_factory=Floats)
     pause: float = 0.0
     came_ns: int = 0
 
