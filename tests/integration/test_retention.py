@@ -66,7 +66,8 @@ async def test_a_job_at_rest_keeps_what_is_shown_of_it_in_less_room(tmp_path: Pa
         state.curve.add(row.loss)
         state.pace.take([row], clock.now())
         state.feed.train = row
-        state.ticks = [*state.ticks, (step, row.at_ns)][-30:]
+        state.ticks.append((step, row.at_ns))
+        del state.ticks[:-30]
     with open_store(tmp_path / "watcher.db") as store:
         store.write_now(lambda tx: tx.save_job(a_job(key, closed=True, ended_at=clock.now(), feed=packed(state))))
         store.write_now(lambda tx: tx.append(key, 1, [TrainRow(n, n, 1.0, None, None) for n in range(ROWS)]))

@@ -104,9 +104,13 @@ class Plan:
         return self._seeing[kinds]
 
 
+def plan_of(cells: Iterable[Cell]) -> Plan:
+    """The plan of cells that keep their places."""
+    return _plan(tuple(type(cell.rule) for cell in cells))
+
+
 @functools.cache
-def plan_of(rules: tuple[type[Rule], ...]) -> Plan:
-    """The plan of these kinds of rules, in this order."""
+def _plan(rules: tuple[type[Rule], ...]) -> Plan:
     return Plan(rules)
 
 

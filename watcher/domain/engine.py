@@ -68,7 +68,7 @@ class Fold:
     _plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
-        self._plan = plan_of(tuple(type(cell.rule) for cell in self.cells))
+        self._plan = plan_of(self.cells)
 
     @classmethod
     def of(cls, subject: Subject, rules: Sequence[Rule], lives: Mapping[str, Life] | None = None) -> "Fold":
@@ -198,7 +198,8 @@ class Fold:
         """No row will come that says anything: rules that follow rows are asked no more, and their alerts are over."""
         over = [k for k, a in self.alerts.items() if a.state is not AlertState.RESOLVED and self._is_of_rows(k[0])]
         told = [self._end(key, now, ENDED, note) for key in over]
-        self.cells, self._seeing = [c for c in self.cells if not self._is_of_rows(c.rule.name)], {}
+        self.cells = [c for c in self.cells if not self._is_of_rows(c.rule.name)]
+        self._plan = plan_of(self.cells)
         return told
 
     def adopt(self, alerts: Iterable[Alert], now: datetime) -> list[Transition]:

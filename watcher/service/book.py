@@ -19,7 +19,7 @@ from watcher.domain.facts import JobFacts
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, TrainRow, finite
 from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
-from watcher.service.bookstate import BookState, Whole
+from watcher.service.bookstate import BookState, Ticks, Whole
 from watcher.service.config import Selection
 from watcher.service.known import KnownRows
 from watcher.service.records import JobKey, JobRecord, Proposal, ProposalState
@@ -116,7 +116,7 @@ class JobBook:
         self.state.pace.restart(rows)
         self.state.curve = Curve()
         self.state.last_loss = self.state.best_eval = self.state.best_eval_step = None
-        self.state.ticks, self.state.shelf.evaluations = [], []
+        self.state.ticks, self.state.shelf.evaluations = Ticks(), []
         self._show(rows)
 
     def _show(self, rows: Sequence[Row]) -> None:

@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from struct import Struct
+from typing import Any, ClassVar
 
 from watcher.domain import codec
 from watcher.domain.cadence import Pace
@@ -16,8 +17,17 @@ from watcher.domain.cancel_policy import Guard
 from watcher.domain.checkpoints import Shelf
 from watcher.domain.curve import Buckets, Curve
 from watcher.domain.feed import Feed
+from watcher.domain.packed import Packed
 from watcher.service.jsontext import text_of
 from watcher.service.records import JobRecord
+
+
+class Ticks(Packed[tuple[int, int]]):
+    """(step, at_ns) of train rows."""
+
+    __slots__ = ()
+    ITEM: ClassVar = tuple[int, int]
+    FORM: ClassVar = Struct("<2q")
 
 
 @dataclass(slots=True)
@@ -32,8 +42,8 @@ class BookState:
     best_eval_step: int | None = None
     checkpoint_step: int | None = None
     shelf: Shelf = field(default_factory=Shelf)
-    ticks: list[tuple[int, int]] = field(default_factory=list)
-    """(step, at_ns) of the newest train rows: the job's speed."""
+    ticks: Ticks = field(default_factory=Ticks)
+    """The newest: the job's speed."""
     price_nano: int | None = None
     """The price while it ran: a refund may lower what the API gives after the end."""
     owed_refund: bool = False
@@ -91,7 +101,7 @@ class Moved:
     feed: Feed
     pace: Pace
     last_loss: float | None
-    ticks: list[tuple[int, int]]
+    ticks: Ticks
     since: int
     buckets: Buckets
 
