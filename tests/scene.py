@@ -55,7 +55,7 @@ class Scene:
             clock=self.clock,
             telemetry=PrometheusTelemetry(),
             health=self.health,
-            sessions=bootstrap.sessions_of(settings, folder, self.clock),
+            sessions=bootstrap.sessions_of(self.app),
             handlers=handlers_of(self.app),
             changes=self.changes,
             receivers=lambda: self.app.receivers,

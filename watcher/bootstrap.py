@@ -43,7 +43,7 @@ from watcher.service.sweep import Sweeper
 from watcher.service.windows import Windows
 from watcher.settings import Account, Settings
 from watcher.store.sqlite import SqliteStore, open_store
-from watcher.web.session import Sessions
+from watcher.web.session import ENDED, Sessions
 
 if TYPE_CHECKING:
     from watcher.providers.heartbeat import HttpHeartbeat
@@ -311,13 +311,14 @@ def veto_links_of(settings: Settings, directory: Path) -> VetoLinks:
     return VetoLinks(_key(directory, _LINK_KEY), settings.web.public_url or "")
 
 
-def sessions_of(settings: Settings, directory: Path, clock: Clock) -> Sessions:
+def sessions_of(app: App) -> Sessions:
     """Who may give orders over HTTP, and how their sessions are signed."""
-    web = settings.web
+    web = app.settings.web
     if web.token is None:
-        return Sessions(clock)
-    key = _key(directory, _SESSION_KEY)
-    return Sessions(clock, token=web.token.get_secret_value(), key=key, public_url=web.public_url or "")
+        return Sessions(app.clock)
+    key = _key(app.directory, _SESSION_KEY)
+    ended, url = app.store.read_now(lambda reads: reads.meta(ENDED)), web.public_url or ""
+    return Sessions(app.clock, token=web.token.get_secret_value(), key=key, public_url=url, ended=ended)
 
 
 def _key(directory: Path, name: str) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -101,6 +102,21 @@ async def test_a_cookie_that_was_not_made_here_is_worth_nothing(doors: Doors) ->
         answer = await doors.client.get("/word", headers=header)
 
         assert (answer.status_code, answer.text) == (200, ""), what
+
+
+async def test_a_session_that_was_ended_stays_so_after_a_restart(tmp_path: Path) -> None:
+    async with open_doors(tmp_path) as doors:
+        cookies = []
+        for name in ("Ada", "Bob"):
+            cookies.append({"Cookie": f"watcher_session={(await doors.log_in(name)).cookies['watcher_session']}"})
+            if name == "Ada":
+                await doors.client.post("/logout", data={"csrf": await doors.csrf()})
+    with sqlite3.connect(tmp_path / "watcher.db") as raw:
+        raw.executescript("DELETE FROM alerts; DELETE FROM proposals; DELETE FROM jobs")  # made anew
+    async with open_doors(tmp_path) as again:
+        words = [(await again.client.get("/word", headers=cookie)).text for cookie in cookies]
+
+    assert [bool(word) for word in words] == [False, True]
 
 
 async def test_another_token_ends_every_session(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def _run(settings: Settings, directory: Path, port: int | None, config: Pa
             clock=app.clock,
             telemetry=telemetry,
             health=health,
-            sessions=bootstrap.sessions_of(settings, directory, app.clock),
+            sessions=bootstrap.sessions_of(app),
             handlers=handlers,
             changes=changes,
             receivers=lambda: app.receivers,

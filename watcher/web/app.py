@@ -72,7 +72,7 @@ def build_app(
 
     listings = Listings(store, clock, health, receivers, own)
     orders = Orders(desk, sessions, throttle)
-    parts = (LoginPages(sessions, throttle), Acts(desk), orders, changes, listings, api, pages)
+    parts = (LoginPages(sessions, throttle, store), Acts(desk), orders, changes, listings, api, pages)
 
     async def refused(request: Request, error: Exception) -> Response:
         status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Failed")

@@ -2,24 +2,29 @@
 
 from typing import Any
 
+import structlog
 from jinja2 import Environment
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from watcher.service.errors import StoreError
+from watcher.service.ports import Store
 from watcher.web.bodies import LONGEST_NAME, local_path, read_form, text_of
 from watcher.web.front import PAGE_HEADERS
 from watcher.web.rendering import environment
-from watcher.web.session import Sessions, require_form
+from watcher.web.session import ENDED, Sessions, require_form
 from watcher.web.throttle import Throttle
+
+log = structlog.get_logger(__name__)
 
 
 class LoginPages:
     """`/login` and `/logout`."""
 
-    def __init__(self, sessions: Sessions, throttle: Throttle) -> None:
-        self._sessions, self._throttle = sessions, throttle
+    def __init__(self, sessions: Sessions, throttle: Throttle, store: Store) -> None:
+        self._sessions, self._throttle, self._store = sessions, throttle, store
         self._env: Environment = environment()
 
     def routes(self) -> list[Route]:
@@ -51,8 +56,14 @@ class LoginPages:
         fields = await read_form(request)
         session, answer = require_form(request, fields), RedirectResponse(local_path(fields.get("next", "")), 303)
         if session is not None:
-            self._sessions.end(answer, session)
+            await self._keep(self._sessions.end(answer, session))
         return answer
+
+    async def _keep(self, ended: str) -> None:
+        try:
+            await self._store.write(lambda tx: tx.set_meta(ENDED, ended))
+        except StoreError as error:  # ended it is; until the next start at least
+            log.warning("web.logout_not_kept", reason=str(error))
 
     def _page(self, status: int = 200, **values: Any) -> Response:  # noqa: ANN401 - what templates take
         text = self._env.get_template("login.html").render(enabled=self._sessions.enabled, **values)

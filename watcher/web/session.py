@@ -1,12 +1,14 @@
 """Who may give orders to the server, and how that is known: a token for programs, a signed cookie for people.
 
-The cookie holds a name, a moment and a random number under an HMAC-SHA256 (RFC 2104): nothing is stored, and it ends by
-itself. Its key is made of the state directory's and of the token: another token ends every session. Each session has a
-word (`csrf`) that its forms send along, so that no other site can make a browser give an order.
+The cookie holds a name, a moment and a random number under an HMAC-SHA256 (RFC 2104): it ends by itself, and only those
+that were ended before are stored. Its key is made of the state directory's and of the token: another token ends every
+session. Each session has a word (`csrf`) that its forms send along, so that no other site can make a browser give an
+order.
 """
 
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ COOKIE = "watcher_session"
 LIFETIME = timedelta(hours=12)
 _LONGEST_COOKIE = 2048
 _MOST_ENDED = 10_000
+ENDED = "ended_sessions"
+"""The note in the store of sessions that somebody ended: a restart must not bring them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,17 @@ class Session:
 class Sessions:
     """Knows the token and its own cookies. Without a token nobody may give orders, and there are no sessions.
 
-    `key` is kept from one start to the next; `public_url` is where people reach the page, if not here.
+    `key` is kept from one start to the next; `public_url` is where people reach the page, if not here; `ended` is the
+    note of that name.
     """
 
-    def __init__(self, clock: Clock, *, token: str = "", key: bytes = b"", public_url: str = "") -> None:
+    def __init__(
+        self, clock: Clock, *, token: str = "", key: bytes = b"", public_url: str = "", ended: str | None = None
+    ) -> None:
         self._clock, self._token = clock, token.encode()
         self._key = hmac.digest(key, b"session\x1f" + self._token, hashlib.sha256)
         self._public = urlsplit(public_url)
-        self._ended: dict[str, float] = {}
+        self._ended: dict[str, float] = json.loads(ended) if ended else {}
 
     @property
     def enabled(self) -> bool:
@@ -67,13 +74,14 @@ class Sessions:
         body = f"{secrets.token_hex(16)}.{until}.{name.encode().hex()}"
         self._set(response, f"{body}.{self._sign('cookie', body)}", int(LIFETIME.total_seconds()))
 
-    def end(self, response: Response, session: Session) -> None:
-        """Its cookie is worth nothing any more, wherever a copy of it is."""
+    def end(self, response: Response, session: Session) -> str:
+        """Its cookie is worth nothing any more, wherever a copy of it is; returns the note to keep of it."""
         now = self._clock.now().timestamp()
         self._ended = {mark: until for mark, until in self._ended.items() if until > now}
         if len(self._ended) < _MOST_ENDED:
             self._ended[session.mark] = session.until
         self._set(response, "", 0)
+        return json.dumps(self._ended)
 
     def of(self, request: Request) -> Session | None:
         """Who sent the request, if their cookie is good."""
