@@ -106,8 +106,9 @@ class Shelf:
 
     def note_eval(self, row: EvalRow) -> None:
         """Another evaluation, or the same one again."""
-        kept = [e for e in self.evaluations if e.step < row.step]
-        self.evaluations = [*kept, Evaluation(row.step, finite(row.loss))]
+        while self.evaluations and self.evaluations[-1].step >= row.step:
+            self.evaluations.pop()
+        self.evaluations.append(Evaluation(row.step, finite(row.loss)))
 
     def choose(self, curve: Curve, attempt: Attempt, final: int | None = None) -> Choice:
         """The choice by what is remembered; `final` is the step of the final model."""

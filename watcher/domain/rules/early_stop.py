@@ -118,8 +118,11 @@ def _all_done(state: EarlyStopState) -> bool:
 
 
 def _take_eval(state: EarlyStopState, evaluation: Evaluation) -> None:
-    kept = [e for e in state.evals if e.step != evaluation.step]
-    state.evals = sorted([*kept, evaluation], key=lambda e: e.step)
+    if state.evals and evaluation.step <= state.evals[-1].step:
+        kept = [e for e in state.evals if e.step != evaluation.step]
+        state.evals = sorted([*kept, evaluation], key=lambda e: e.step)
+    else:
+        state.evals.append(evaluation)
     if len(state.evals) > _EVALUATIONS:
         del state.evals[1 if state.evals[0] == lowest(state.evals) else 0]
         state.dropped += 1
