@@ -83,6 +83,14 @@ async def page_of(site: Site, path: str = "/") -> Page:
 # --- all jobs ---
 
 
+async def test_a_deleted_job_has_no_time_left(site: Site) -> None:
+    snapshot = a_snapshot(suffix="support-bot", total_steps=160, started_at=at(-60), eta_seconds=5400)
+    await site.save(a_training_job(snapshot=snapshot, gone=True))
+
+    assert "left" not in (await page_of(site)).text.partition("support-bot")[2]
+    assert "left about" not in (await page_of(site, "/jobs/ft-1?account=main")).text
+
+
 async def test_a_job_is_shown_with_status_health_progress_loss_and_price(site: Site) -> None:
     snapshot = a_snapshot(
         suffix="support-bot", model="org/Base-8B", total_steps=160, total_price_nano=12_400_000_000,

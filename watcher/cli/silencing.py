@@ -130,9 +130,9 @@ def ack(
         print_json(known)
     else:
         who, when = drawing.sentence(known["acknowledged_by"]), tables.moment(known["acknowledged_at"])
-        typer.echo(
-            f"{known['alert']} ({known['rule']} on {drawing.sentence(known['subject'])}): {who} has it since {when}"
-        )
+        until = f" until {tables.moment(known['acknowledged_until'])}" if known["acknowledged_until"] else ""
+        about = f"{known['rule']} on {drawing.sentence(known['subject'])}"
+        typer.echo(f"{known['alert']} ({about}): {who} has it since {when}{until}")
     return 0
 
 

@@ -13,7 +13,7 @@ from watcher.domain.alerts import TransitionReason
 from watcher.domain.curve import sparkline
 from watcher.domain.event_log import OUR_CANCEL
 from watcher.domain.feed import step_order
-from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, Status, TrainRow, finite
+from watcher.domain.observations import EvalRow, Event, Observation, Row, Status, TrainRow, finite
 from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.earlyview import Configured, early_stopping_view
 from watcher.service.introduce import identities
@@ -58,7 +58,7 @@ def page_view(
         "restarted_from": next((r.key.job_id for r in reads.jobs(key.account) if r.successor == key.job_id), None),
         "link": link.format(job_id=key.job_id) if link else None,
         "queue_depth": record.snapshot.queue_depth if record.snapshot.status.waiting else None,
-        "eta": _time_left(record.snapshot, rows, now),
+        "eta": _time_left(record, rows, now),
         "curves": _curves(rows),
         "events": [event_view(e) for e in reversed(log[-NEWEST:])],
         "checkpoints": [checkpoint_view(c, key.job_id) for c in saved],
@@ -84,11 +84,11 @@ def events_of(seen: Iterable[Observation]) -> list[Event]:
 # --- time left and curves ---
 
 
-def _time_left(job: Snapshot, rows: Sequence[Row], now: datetime) -> Json:
+def _time_left(record: JobRecord, rows: Sequence[Row], now: datetime) -> Json:
     """Seconds to the last step at the job's own pace, and to the end of the present stage as the API estimates it."""
-    training = stage = None
+    job, training, stage = record.snapshot, None, None
     train = [row for row in rows if isinstance(row, TrainRow)][-_PACE_ROWS:]
-    if job.status is Status.RUNNING and train:
+    if job.status is Status.RUNNING and train and not record.gone:
         first, last = train[0], train[-1]
         training = eta.left_by_steps(
             first_step=first.step,
@@ -98,7 +98,7 @@ def _time_left(job: Snapshot, rows: Sequence[Row], now: datetime) -> Json:
             planned=job.total_steps,
             now=now,
         )
-    if not job.status.terminal:
+    if not job.status.terminal and not record.gone:
         stage = eta.left_by_api(job.eta_seconds, job.started_at, now)
     return {"training_seconds": _seconds(training), "stage_seconds": _seconds(stage)}
 

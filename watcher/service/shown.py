@@ -96,8 +96,10 @@ def training_left(record: JobRecord, shown: Shown, now: datetime) -> timedelta |
 
 
 def time_left(record: JobRecord, shown: Shown, now: datetime) -> timedelta | None:
-    """By the job's own pace over its newest rows, else as the API estimates it."""
+    """By the job's own pace over its newest rows, else as the API estimates it; None for one that is deleted."""
     job = record.snapshot
+    if record.gone:
+        return None
     left = training_left(record, shown, now)
     if left is not None or job.status.terminal:
         return left
