@@ -1,10 +1,14 @@
 """What a poll costs, in calls, rows and SQL statements: figures that are the same on every machine."""
 
+import gc
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import pytest
@@ -154,3 +158,34 @@ async def test_a_start_asks_as_little_of_many_jobs_as_of_few(tmp_path: Path) -> 
             assert again.sweeper.book(JobKey("main", "x").job_id) is None
             assert (await again.sweep())["detail"] == 0  # they are gone on with, not seen for the first time
     assert asked[0] == asked[1]
+
+
+def size_of(thing: object, shared: dict[int, object]) -> int:
+    """Bytes of a thing and of all that it alone refers to, as Python counts them; what is counted is then shared."""
+    total, waiting = 0, [thing]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in shared or isinstance(one, type | ModuleType | FunctionType | MethodType | Enum):
+            continue
+        shared[id(one)] = one  # kept, so that nothing else gets its number
+        total += sys.getsizeof(one)
+        waiting += gc.get_referents(one)
+    return total
+
+
+@pytest.mark.anyio
+async def test_a_job_takes_some_kilobytes_of_memory_however_long_it_has_run(tmp_path: Path) -> None:
+    sizes = []
+    for step in (270, 1_220):
+        async with watched(tmp_path / str(step), jobs=3, step=step) as jobs:
+            await jobs.sweep(4)
+            first, second, third = jobs.sweeper._books.values()
+            shared: dict[int, object] = {}
+            size_of((first.selection, first.fold.tick, first.fold.spent), shared)
+            size_of(first, shared)  # and with it whatever jobs have in common
+            size_of(second, shared)
+            sizes.append(size_of(third, shared))
+    early, late = sizes
+
+    assert early < 27_000
+    assert late < 1.1 * early
