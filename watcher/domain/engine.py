@@ -292,8 +292,15 @@ class Fold:
     def _judge_cells(self, cells: Iterable[Cell], now: datetime) -> list[Transition]:
         told: list[Transition] = []
         for cell in self._timed(cells):
-            if cell.usable:
-                told += self._judge(cell, now)
+            if not cell.usable:
+                continue
+            try:
+                verdict = cell.judge(now)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._crashed(cell, error)
+                continue
+            if verdict is not cell.verdict or self._waiting:
+                told += self._turn(cell, verdict, now)
         return told
 
     def _timed(self, cells: Iterable[Cell]) -> Iterator[Cell]:
@@ -309,14 +316,6 @@ class Fold:
     def _is_of_rows(self, rule: str) -> bool:
         """Whether a rule follows the rows: what watches time, status or events has nothing to wait for in them."""
         return any(c.rule.name == rule and TrainRow in c.rule.sees and not c.rule.timed for c in self.cells)
-
-    def _judge(self, cell: Cell, now: datetime) -> list[Transition]:
-        try:
-            verdict = cell.judge(now)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._crashed(cell, error)
-            return []
-        return self._turn(cell, verdict, now) if verdict is not cell.verdict or self._waiting else []
 
     def _turn(self, cell: Cell, verdict: Verdict, now: datetime, *, rows: int = 0) -> list[Transition]:
         """What follows from a verdict for the rule's alerts."""

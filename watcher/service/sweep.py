@@ -262,8 +262,9 @@ class Sweeper:
         return visit
 
     async def _visit_listed(self, listed: Snapshot, report: SweepReport, drift: list[Drift], now: datetime) -> None:
-        if listed.status.waiting:
-            listed = replace(listed, usual_wait_seconds=self._shelf.waits.usual)
+        usual = self._shelf.waits.usual if listed.status.waiting else None
+        if usual is not None:
+            listed = replace(listed, usual_wait_seconds=usual)
         if listed.job_id in self._shelf.unloaded:
             await self._restore(listed.job_id)
         book = self._books.get(listed.job_id) or await self._open(listed, now)

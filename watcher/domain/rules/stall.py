@@ -15,6 +15,7 @@ from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, V
 _GAPS = 30
 _FADING = 0.999
 _SECOND = 10**9
+_MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CAME = Unknown("rows came that could not be made out")
 _OUTPUT = (Status.COMPRESSING, Status.UPLOADING)
@@ -176,7 +177,7 @@ def _training(state: StallState, silence: timedelta, limit: timedelta) -> Findin
 
 def _nanoseconds(moment: datetime) -> int:
     """Unix nanoseconds, by integers: a float second would lose the low digits."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    return (moment - _EPOCH) // _MICROSECOND * 1000
 
 
 def _moment(nanoseconds: int) -> datetime:
