@@ -55,7 +55,7 @@ class KnownRows:
         found = dict[Pair, Row]()
         for row in rows:
             found.setdefault(_pair(row), row)
-        if not {place for place, _ in found}.isdisjoint(self._flat[::2]):
+        if found and not {place for place, _ in found}.isdisjoint(self._flat[::2]):
             for pair in self._each():
                 found.pop(pair, None)
         fresh = list(found.values())
