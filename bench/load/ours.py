@@ -21,6 +21,7 @@ from bench.load.processes import Server, answer
 from bench.load.settings import INTERVAL, settings_file
 from watcher import bootstrap, logs
 from watcher.bootstrap import App
+from watcher.cli.main import begin
 from watcher.clock import SystemClock
 from watcher.settings import load_settings
 from watcher.web.telemetry import PrometheusTelemetry
@@ -87,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     given = parser.parse_args()
+    begin(["run"])
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(Server(given.url), Path(folder)))
 
