@@ -23,7 +23,7 @@ from watcher.domain.alerts import (
 )
 from watcher.domain.cells import CRASHED, NOT_JUDGED, REBUILDING, Cell, Crash, Plan, plan_of
 from watcher.domain.life import AT_ONCE, Life, Waiting
-from watcher.domain.observations import EvalRow, Observation, TrainRow
+from watcher.domain.observations import EvalRow, Observation, TrainRow, steps_after
 from watcher.domain.rule import Rule
 from watcher.domain.verdicts import Breach, Finding, Unknown, Verdict, findings_of
 
@@ -90,7 +90,7 @@ class Fold:
         Rules that watch time are judged when a sweep's observations are all in, by `judge_all`: in the middle of a
         backlog the newest row they know of would look old.
         """
-        steps = self._steps(observations)
+        steps, known = steps_after(self.last_step, observations), len(self.alerts)
         told: list[tuple[int, Transition]] = []
         for cell, numbers, seen in self._dealt(observations):
             if cell.rule.timed:
@@ -102,17 +102,15 @@ class Fold:
                 self.last_step = steps[number]
                 rows = int(isinstance(observations[number], _ROWS))
                 told += [(number, transition) for transition in self._turn(cell, verdict, now, rows=rows)]
-        if steps:
-            self.last_step = steps[-1]
-        told.sort(key=itemgetter(0))
-        return [transition for _, transition in told]
+        self.last_step = steps[-1] if steps else self.last_step
+        return self._in_order(told, known) if told else []
 
     def observe_silently(self, observations: Iterable[Observation]) -> None:
         """History: states change, nothing is judged and no alert changes. Follow it with `judge_all`."""
         observations = list(observations)
         for cell, _, seen in self._dealt(observations):
             self._fold(cell, seen)
-        self.last_step = next(reversed(self._steps(observations)), self.last_step)
+        self.last_step = next(reversed(steps_after(self.last_step, observations)), self.last_step)
 
     def judge_all(self, now: datetime, *, timed: bool = True) -> list[Transition]:
         """Every verdict as of now, after history was folded; without `timed`, all but those that watch time."""
@@ -243,14 +241,14 @@ class Fold:
 
     # --- inside ---
 
-    def _steps(self, observations: Sequence[Observation]) -> list[int | None]:
-        """The last step after each of them."""
-        last, steps = self.last_step, list[int | None]()
-        for observation in observations:
-            if isinstance(observation, _ROWS) and (last is None or observation.step > last):
-                last = observation.step
-            steps.append(last)
-        return steps
+    def _in_order(self, told: list[tuple[int, Transition]], known: int) -> list[Transition]:
+        """What rules told one after the other, and the alerts beyond so many, as if they had taken turns."""
+        told.sort(key=itemgetter(0))
+        new = list(self.alerts)[known:]
+        for key in dict.fromkeys((transition.alert.rule, transition.alert.kind) for _, transition in told):
+            if key in new:
+                self.alerts[key] = self.alerts.pop(key)
+        return [transition for _, transition in told]
 
     def _dealt(
         self, observations: Sequence[Observation]

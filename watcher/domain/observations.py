@@ -228,3 +228,13 @@ def undisguised(row: TrainRow) -> float | None:
 def finite(value: float | None) -> float | None:
     """The value when it is a number that may be compared and averaged, else None."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def steps_after(last: int | None, observations: Iterable[Observation]) -> list[int | None]:
+    """The highest step of a row after each of them; `last` is that before them."""
+    steps = list[int | None]()
+    for observation in observations:
+        if isinstance(observation, (TrainRow, EvalRow)) and (last is None or observation.step > last):
+            last = observation.step
+        steps.append(last)
+    return steps
