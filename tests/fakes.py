@@ -202,7 +202,8 @@ class FakeProvider:
         asked = [row for row in self._job("metrics", job_id).rows if row.step >= from_step]
         read = [None if self.spoils(row) else row for row in asked]
         rows = tuple(row for row in read if row is not None and not _is_known(row, known))
-        return Metrics(rows=rows, torn=torn(read) if None in read else None)
+        repeated = len(read) - len(rows) - read.count(None)
+        return Metrics(rows=rows, torn=torn(read) if None in read else None, repeated=repeated)
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         self._job("checkpoints", job_id)

@@ -173,6 +173,44 @@ async def test_a_cancel_of_its_own_waits_too(tmp_path: Path) -> None:
         assert play.provider.posts == []
 
 
+# --- rows of another job ---
+
+
+@pytest.fixture
+async def swapped(tmp_path: Path) -> AsyncIterator[Scene]:
+    """A healthy job; `others` are rows of a job that is not."""
+    async with scene(tmp_path, policy=ENFORCE) as made:
+        made.job(total_steps=1000)
+        yield made
+
+
+def give_others(play: Scene, count: int = 200) -> None:
+    play.provider.jobs[JOB].rows = [Scene.row(step, 3.0 + 10 * step, 9.0) for step in range(1, count)]
+
+
+async def test_an_answer_that_repeats_nothing_known_is_not_believed_once(swapped: Scene) -> None:
+    """Metrics do not say whose they are: a connection that mixes up answers would give another job's."""
+    play, own = swapped, list[Row]()
+
+    def back() -> None:
+        play.provider.jobs[JOB].rows = own
+
+    for start in ("10m", "12m"):
+        play.do(start, lambda: own.__init__(play.provider.jobs[JOB].rows))  # type: ignore[misc]
+        play.do(start, lambda: give_others(play))
+        play.do(f"{start}10s", back)
+    play.expect(NEVER, firing("high"))
+    await play.run("15m")
+
+    assert play.provider.posts == []
+
+
+async def test_rows_that_were_all_replaced_are_taken_the_second_time(swapped: Scene) -> None:
+    swapped.do("10m", lambda: give_others(swapped))
+    swapped.expect(between("10m30s", "10m30s"), firing("high"))
+    await swapped.run("12m")
+
+
 # --- what is told of it ---
 
 

@@ -40,6 +40,8 @@ class Pace:
     tail: str = ""
     """The status in which metrics were last read, once training was over: one read in each is enough."""
     holes: Holes = field(default_factory=Holes)
+    strange: tuple[int, int] | None = None
+    """(step, at_ns) of a row of the newest answer, where that was not believed: it held none of the known rows."""
 
     def take(self, rows: Sequence[Row], now: datetime) -> None:
         """New rows were observed."""

@@ -2,7 +2,7 @@
 
 import structlog
 
-from watcher.domain.cadence import OVERLAP_STEPS, from_step, look_back, wants_detail, wants_metrics
+from watcher.domain.cadence import OVERLAP_STEPS, Pace, from_step, look_back, wants_detail, wants_metrics
 from watcher.domain.observations import Drift, Observation, Row, Snapshot
 from watcher.service.book import JobBook
 from watcher.service.errors import FailureReason, ProviderError
@@ -90,7 +90,7 @@ class JobReader:
         book, pace = visit.book, visit.book.state.pace
         start = from_step(pace, job, visit.now)
         rows = await self._unknown_rows(visit, drift, job, start)
-        if not rows:  # only now is it known that the job is quiet
+        if not rows and pace.strange is None:  # only now is it known that the job is quiet
             back = look_back(pace, job, book.state.checkpoint_step, visit.now)
             if back is not None and back < start:
                 start = back
@@ -113,8 +113,27 @@ class JobReader:
             known=book.known.times(),
         )
         drift += answer.drift
+        fresh = book.known.unseen(answer.rows)
+        if not self._is_believed(book.state.pace, answer, fresh, start):
+            log.warning("metrics.answer_strange", account=book.key.account, job=book.key.job_id, rows=len(fresh))
+            return []
         self._note_holes(visit, answer, start)
-        return book.known.unseen(answer.rows)
+        return fresh
+
+    @staticmethod
+    def _is_believed(pace: Pace, answer: Metrics, fresh: list[Row], start: int) -> bool:
+        """Whether the rows of an answer are taken for this job's, which metrics do not say.
+
+        They are asked from before the newest that is known, so that one is among them. Where none is, a connection
+        has mixed up two answers, or all rows were replaced: that must be seen twice.
+        """
+        repeats = answer.repeated > 0 or len(fresh) < len(answer.rows)
+        expected = pace.train_step is not None and pace.train_step >= start
+        before, pace.strange = pace.strange, None
+        if repeats or not expected or not fresh or before in [(row.step, row.at_ns) for row in fresh]:
+            return True
+        pace.strange = (fresh[-1].step, fresh[-1].at_ns)
+        return False
 
     def _note_holes(self, visit: Visit, answer: Metrics, start: int) -> None:
         """Whether a part of the rows could not be made out; known before the others are judged."""

@@ -43,12 +43,13 @@ class JobDetail:
 class Metrics:
     """Rows in the order of the answer (usually by time).
 
-    `torn` tells of rows that could not be made out.
+    `torn` tells of rows that could not be made out, `repeated` counts those that were left out as known.
     """
 
     rows: tuple[Row, ...]
     drift: tuple[Drift, ...] = ()
     torn: Torn | None = None
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,12 +182,15 @@ class _Gathered:
         self._rows: list[Row] = []
         self._drift: dict[str, Drift] = {}
         self._torn: Torn | None = None
+        self._repeated = 0
 
     def add(self, part: Metrics) -> None:
         self._torn = part.torn if self._torn is None else self._torn.then(part.torn)
         self._rows.extend(part.rows)
+        self._repeated += part.repeated
         for drift in part.drift:
             self._drift.setdefault(drift.word, drift)
 
     def metrics(self) -> Metrics:
-        return Metrics(rows=tuple(self._rows), drift=tuple(self._drift.values()), torn=self._torn)
+        drift = tuple(self._drift.values())
+        return Metrics(rows=tuple(self._rows), drift=drift, torn=self._torn, repeated=self._repeated)

@@ -262,7 +262,8 @@ def metrics(
         else:
             rows.append(row)
     torn = None if whole else holes.torn(metric_row(wire.record(item)) for item in items)
-    return Metrics(rows=tuple(rows), drift=drifts.all(), torn=torn)
+    repeated = len(items) - len(rows) - (torn.count if torn else 0)
+    return Metrics(rows=tuple(rows), drift=drifts.all(), torn=torn, repeated=repeated)
 
 
 def _unknown(items: Iterable[object], known: Mapping[int, int]) -> Iterator[object]:
