@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 AHEAD = 3
 """For so many messages after the present one of a lane: more than are drawn at once, and few to keep."""
-PROMPT = timedelta(seconds=0.3)
+PROMPT = timedelta(seconds=0.2)
 """A message with others before or behind it in its lane waits for its picture until it is so old, and not longer."""
 LATE = timedelta(minutes=1)
 """One that is older than this waited for its receiver: a moment more makes no difference."""
