@@ -79,16 +79,10 @@ def job_from_row(row: AnyRow) -> JobRecord:
 
 
 def known_from_row(row: AnyRow) -> KnownJob:
-    """As much of a job as a start asks for."""
-    return KnownJob(
-        job_id=row.job_id,
-        created_at=moment_or_none(row.created_at),
-        first_seen_at=moment(row.first_seen_at),
-        first_running_at=moment_or_none(row.first_running_at),
-        ended=row.ended_at is not None,
-        closed=row.closed,
-        successor=row.successor is not None,
-    )
+    """As much of a job as a start asks for, of the columns in the order of `KnownJob`."""
+    job_id, created, seen, running, ended, closed, successor = row
+    times = (moment_or_none(created), moment(seen), moment_or_none(running))
+    return KnownJob(job_id, *times, ended is not None, closed, successor is not None)
 
 
 @functools.lru_cache(maxsize=4096)
