@@ -40,6 +40,7 @@ _EVAL_SIGMAS = 2.0
 """The train loss must then not have moved by more than this many sigmas from half to half."""
 _MOVED_SIGMAS = 3.0
 """A firing ends when the loss lies this many sigmas, and the share above, below the level that it named."""
+_TIMES = {"low": 0.5, "normal": 1.0, "high": 2.0}
 _DOUBLINGS = (math.log2(7 / 3), math.log2(7 / 5))
 """Doublings of the step from the middles of the second and of the third quarter to that of the last."""
 
@@ -146,7 +147,7 @@ class Plateau:
             s.verdict = Breach((_finding(s, view, kind, why, may_cancel=may_cancel),))
 
     def _times(self) -> float:
-        return {"low": 0.5, "normal": 1.0, "high": 2.0}[self.sensitivity]
+        return _TIMES[self.sensitivity]
 
     def _flat(self, v: _View) -> str:
         first, second, _, now = v.means
@@ -218,7 +219,7 @@ def _low_rows(s: PlateauState, step: int) -> bool:
 
 def _eval_flat(s: PlateauState, v: _View) -> str:
     """Where the noise of the train loss hides its trend: the evaluations are flat, and it shows no trend."""
-    if s.evals.rows < _EVALS or abs(v.half_gain) > _EVAL_SIGMAS * v.half_doubt:
+    if abs(v.half_gain) > _EVAL_SIGMAS * v.half_doubt or s.evals.rows < _EVALS:
         return ""
     before, second = s.evals.part(0.25 * v.step, 0.5 * v.step)
     after, last = s.evals.part(0.75 * v.step, v.step)
