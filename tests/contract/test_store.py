@@ -17,6 +17,7 @@ from watcher.domain.observations import (
     Status,
     SweepOutcome,
     TrainRow,
+    Unreadable,
 )
 from watcher.domain.rule import SubjectKind
 from watcher.service.errors import StoreError
@@ -158,7 +159,8 @@ ROWS: list[Observation] = [
     EvalRow(7, 7, math.inf),
     Event(type="epoch_complete", at=NOW, message="épöch\u0000\n", step=3, best_metric=0.5, known=False),
     Gone(NOW),
-    SweepOutcome(at=NOW, reason="timeout"),
+    Unreadable(NOW),
+    SweepOutcome(at=NOW, reason="timeout", unreadable=(("rows", 3, "ft-1"),)),
 ]
 
 
@@ -195,7 +197,7 @@ async def test_the_log_is_what_was_seen_of_a_job_beside_its_rows(store: Store) -
 async def test_observations_after_a_number(store: Store) -> None:
     await append(store, *ROWS)
 
-    assert [seq for seq, _ in await store.read(lambda tx: tx.observations(JOB, after_seq=10))] == [11, 12]
+    assert [seq for seq, _ in await store.read(lambda tx: tx.observations(JOB, after_seq=10))] == [11, 12, 13]
 
 
 async def test_a_job_is_moved_until_it_is_saved_again(store: Store) -> None:
