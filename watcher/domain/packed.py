@@ -84,6 +84,10 @@ class Packed(MutableSequence[T]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self)!r})"
 
+    def plain(self) -> list[tuple[Any, ...]]:
+        """Everything as plain tuples: where a named one is made into JSON, it takes 15 times as long."""
+        return list(self.FORM.iter_unpack(self._bytes))
+
     def append(self, value: T) -> None:
         self._bytes += self.FORM.pack(*value)
 

@@ -107,25 +107,32 @@ class Moved:
 
 
 _MOVING = {*(f.name for f in fields(Moved)), "curve"}
-_STATE_LASTS = tuple(f.name for f in fields(BookState) if f.name not in _MOVING)
+_state_lasts = attrgetter(*(f.name for f in fields(BookState) if f.name not in _MOVING))
 _RECORD_MOVES = {"last_seq", "saved_seq", "updated_at", "feed", "moved"}
 _record_lasts = attrgetter(*(f.name for f in fields(JobRecord) if f.name not in _RECORD_MOVES))
 
 
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - of a state
+    """The value as it is now, to be compared with later ones; what is in a list of a state never changes itself."""
+    if isinstance(value, Shelf):
+        return tuple(value.saved), value.unplaced, tuple(value.evaluations)
+    return tuple(value) if isinstance(value, list) else value
+
+
 @dataclass(slots=True)
 class Whole:
-    """A job as it was saved whole: all that rows alone don't change, the state's share as a hash of its text."""
+    """A job as it was saved whole: all that rows alone don't change."""
 
     record: tuple[Any, ...]
-    state: int
+    state: tuple[Any, ...]
     stride: int
     buckets: int
 
     @classmethod
     def of(cls, record: JobRecord, state: BookState) -> "Whole":
         """The job as it is now."""
-        lasting = text_of({name: getattr(state, name) for name in _STATE_LASTS})
-        return cls(_record_lasts(record), hash(lasting), state.curve.stride, len(state.curve.buckets))
+        lasting = tuple(map(_frozen, _state_lasts(state)))
+        return cls(_record_lasts(record), lasting, state.curve.stride, len(state.curve.buckets))
 
     def moved(self, record: JobRecord, state: BookState) -> str | None:
         """What has changed since, as a record keeps it beside the whole; None where rows alone can't have done that.

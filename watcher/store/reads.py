@@ -20,6 +20,7 @@ from watcher.service.records import (
     StoredTransition,
 )
 from watcher.store import rows, schema
+from watcher.store.connected import sql_of, storable
 from watcher.store.proposals import ProposalReads
 from watcher.store.pruning import PruningReads
 from watcher.store.series import LOGGED, from_row
@@ -34,7 +35,7 @@ _moves = schema.moves.c
 _WHOLE = select(schema.jobs, _moves.last_seq.label("moved_seq"), _moves.updated_at.label("moved_at"), _moves.moved)
 _WHOLE = _WHOLE.outerjoin_from(schema.jobs, schema.moves)
 _JOB = _WHOLE.where(_THIS_JOB)
-_JOB_ID = select(_jobs.id).where(_THIS_JOB)
+_JOB_ID = sql_of(select(_jobs.id).where(_THIS_JOB))  # asked at every poll
 _NEWEST = (func.coalesce(_jobs.created_at, _jobs.first_seen_at).desc(), _jobs.first_seen_at.desc(), _jobs.id.desc())
 _JOBS = _WHOLE.order_by(*_NEWEST)
 _KNOWN_JOBS = (
@@ -131,10 +132,11 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
 
     def _job_number(self, key: JobKey) -> int | None:
         if key not in self._job_ids:
-            found = self._run(_JOB_ID, {"account": key.account, "job_id": key.job_id}).scalar()
+            with storable():
+                found = self._driver.execute(_JOB_ID, (key.account, key.job_id)).fetchone()
             if found is None:
                 return None
-            self._job_ids[key] = found
+            self._job_ids[key] = found[0]
         return self._job_ids[key]
 
     def job(self, key: JobKey) -> JobRecord | None:
