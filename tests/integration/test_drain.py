@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.crashes import ACCOUNT, ENFORCE, Deaths, Life
-from tests.fakes import FakeClock, FlakyStore
+from tests.fakes import START, FakeClock, FakeReceivers, FakeTarget, FlakyStore
 from tests.outside import Script, World, fresh, nan_from
+from tests.samples import DIVERGENCE
+from tests.stored import an_effect
 from watcher.clock import SystemClock
+from watcher.daemon import daemon as daemon_module
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.health import Health
 from watcher.daemon.schedule import Schedule
 from watcher.daemon.sdnotify import SdNotify
+from watcher.domain import codec
 from watcher.service.digests import Digests
 from watcher.service.errors import ConfigError, StoreError
 from watcher.service.retention import Retention, RetentionPolicy
@@ -137,6 +141,25 @@ async def test_the_service_manager_is_asked_for_time_while_it_drains_but_not_for
     await daemon.close[0]()
 
     assert heard == [b"EXTEND_TIMEOUT_USEC=15000000"] * 60
+
+
+async def test_a_drain_that_is_cut_begins_no_further_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    life, stop = Life(fresh(tmp_path / "empty.db", tmp_path / "watcher.db", []), Deaths(), ENFORCE), asyncio.Event()
+    target = FakeTarget("t", "team", life.world.clock)
+    target.held, life.dispatcher.receivers = asyncio.Event(), FakeReceivers(target)
+    effects = [an_effect(key, "t", payload=codec.encode(DIVERGENCE), next_at=START) for key in "ab"]
+    await life.inner.write(lambda tx: tx.enqueue(effects, START))
+    monkeypatch.setattr(daemon_module, "DRAIN", 0.05)
+    daemon = a_daemon(life)
+    daemon.close = []
+    stop.set()
+    await daemon.run(stop)
+    target.held.set()
+    await life.dispatcher.settle()
+    states = [row.state.value for row in await life.inner.read(lambda reads: reads.outbox())]
+    await life.inner.aclose()
+
+    assert (target.tries, states) == (1, ["done", "due"])
 
 
 async def test_a_part_that_does_not_start_leaves_nothing_open(tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ class Daemon:
             async with asyncio.timeout(DRAIN):
                 await self.dispatcher.run_until_idle()
         except TimeoutError:
+            self.dispatcher.halt()
             log.warning("daemon.drain_cut", seconds=DRAIN)
         except StoreError as error:
             log.error("delivery.not_stored", reason=str(error))

@@ -79,10 +79,14 @@ class Dispatcher:
             self._lanes[row.lane] = asyncio.create_task(self._run(row))
         return len(rows)
 
+    def halt(self) -> None:
+        """No lane goes on by itself any more; sends under way go on."""
+        self._pauses += 1
+
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No lane goes on by itself meanwhile; sends under way go on."""
-        self._pauses += 1
+        """As after `halt`, for a while."""
+        self.halt()
         try:
             yield
         finally:
