@@ -8,10 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from watcher.domain import codec
 from watcher.domain.curve import Bucket
-from watcher.service.jsontext import text_of
+from watcher.service.jsontext import text_of, value_of
 
 
 class Colour(StrEnum):
@@ -62,6 +64,27 @@ def test_fast_text_says_the_same() -> None:
         assert repr(codec.decode(type(value), json.loads(text_of(value)))) == repr(round_trip(type(value), value))
     assert json.loads(text_of(Point(1.0), gaps=False)) == {"x": 1.0}
     assert json.loads(text_of(Everything(word="\ud800"), gaps=False))["word"] == "\ud800"
+
+
+_plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(codec=None))),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40)
+@given(_plain)
+def test_fast_values_are_the_same(value: Any) -> None:
+    text = json.dumps(value)
+
+    assert repr(value_of(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,]", '{"a" 1}', "no JSON", '"\\x"'])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        value_of(text)
 
 
 def test_nan_comes_back_as_nan() -> None:

@@ -74,8 +74,7 @@ def _decoder(hint: Any) -> _Decoder:  # noqa: ANN401
     if origin in (list, tuple, dict):
         return _container(origin, args)
     if isinstance(hint, type) and issubclass(hint, Packed | Floats | Ints):
-        item = _decoder(hint.ITEM)
-        return lambda value: hint(map(item, value))
+        return _packed(hint, _decoder(hint.ITEM))
     if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
         return _object(typing.cast("type", hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -114,6 +113,16 @@ def _object(cls: type) -> _Decoder:
     return decode_object
 
 
+def _packed(hint: type, item: _Decoder) -> _Decoder:
+    def decode_packed(value: Any) -> Any:  # noqa: ANN401
+        try:
+            return hint(value)  # nearly always: packing looks at each number
+        except (TypeError, ValueError):
+            return hint(map(item, value))
+
+    return decode_packed
+
+
 def _optional(options: list[_Decoder]) -> _Decoder:
     if len(options) != 1:
         return _as_it_is
@@ -127,6 +136,6 @@ def _container(origin: type, args: tuple[Any, ...]) -> _Decoder:
         return lambda value: {key(k): item(v) for k, v in value.items()}
     if origin is list or args[1:] == (Ellipsis,):
         item = _decoder(args[0])
-        return lambda value: origin(map(item, value))
+        return origin if item is _as_it_is else lambda value: origin(map(item, value))
     items = [_decoder(arg) for arg in args]
     return lambda value: tuple(item(v) for item, v in zip(items, value, strict=True))

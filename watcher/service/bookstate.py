@@ -4,7 +4,6 @@ A poll that brings nothing but rows leaves most of a job as it was. The whole ta
 a third of what a poll costs the writer; what such a poll changes is a third as much, on pages that jobs share.
 """
 
-import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
@@ -18,7 +17,7 @@ from watcher.domain.checkpoints import Shelf
 from watcher.domain.curve import Buckets, Curve
 from watcher.domain.feed import Feed
 from watcher.domain.packed import Packed
-from watcher.service.jsontext import text_of
+from watcher.service.jsontext import text_of, value_of
 from watcher.service.records import JobRecord
 
 
@@ -159,9 +158,9 @@ def unpacked(record: JobRecord) -> BookState:
     Raises:
         ValueError, TypeError, KeyError: it is not what `packed` and `Whole.moved` make.
     """
-    state = codec.decode(BookState, json.loads(record.feed)) if record.feed is not None else BookState()
+    state = codec.decode(BookState, value_of(record.feed)) if record.feed is not None else BookState()
     if record.moved is not None:
-        moved = codec.decode(Moved, json.loads(record.moved))
+        moved = codec.decode(Moved, value_of(record.moved))
         state.feed, state.pace, state.last_loss, state.ticks = moved.feed, moved.pace, moved.last_loss, moved.ticks
         state.curve.buckets[moved.since :] = moved.buckets
     return state

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from watcher.domain import codec
 from watcher.service.errors import StoreError
-from watcher.service.jsontext import text_of
+from watcher.service.jsontext import text_of, value_of
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -54,7 +54,7 @@ def load(text: str | None) -> Any:  # noqa: ANN401 - JSON
         StoreError: it is not JSON.
     """
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else value_of(text)
     except ValueError as exc:
         raise StoreError(f"a stored value is not JSON: {exc}") from exc
 
@@ -71,6 +71,6 @@ def unpack(hint: type[T], text: str) -> T:
         StoreError: the text does not fit the type.
     """
     try:
-        return codec.decode(hint, json.loads(text))
+        return codec.decode(hint, value_of(text))
     except (TypeError, ValueError, KeyError, AttributeError) as exc:
         raise StoreError(f"a stored {hint.__name__} can't be read: {exc}") from exc
