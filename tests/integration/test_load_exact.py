@@ -148,6 +148,19 @@ async def test_what_is_on_its_way_is_committed_together(tmp_path: Path, monkeypa
 
 
 @pytest.mark.anyio
+async def test_a_poll_writes_few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes into the log, which grows until 15,000 pages are in it. With whole jobs and sorted rows it was 29,973."""
+    monkeypatch.setattr(commit, "LINGER", 60)
+    log = tmp_path / "watcher.db-wal"
+    async with watched(tmp_path, jobs=20, step=270) as jobs:
+        await jobs.sweep(2)
+        before = log.stat().st_size
+        await jobs.sweep(10)
+        written = log.stat().st_size - before
+    assert 0 < written / (20 * 10) < 8_500
+
+
+@pytest.mark.anyio
 async def test_a_start_asks_as_little_of_many_jobs_as_of_few(tmp_path: Path) -> None:
     asked = []
     for count in (2, 12):
