@@ -63,11 +63,8 @@ class KnownRows:
 
     def forget_before(self, step: int) -> None:
         """Keys of rows before a step are asked for no more."""
-        kept = array("q")
-        for pair in self._each():
-            if (pair[0] if pair[0] >= 0 else ~pair[0]) >= step:
-                kept.extend(pair)
-        self._flat = kept
+        kept = [pair for pair in self._each() if (pair[0] if pair[0] >= 0 else ~pair[0]) >= step]
+        self._flat = array("q", [number for pair in kept for number in pair])
 
     def _each(self) -> Iterable[Pair]:
         return zip(self._flat[::2], self._flat[1::2], strict=True)

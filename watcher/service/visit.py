@@ -1,6 +1,6 @@
 """One job in one sweep: what was fetched is de-duplicated, folded and judged, and becomes one piece of work."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,7 +33,7 @@ class Visit:
     link: str = ""
     fresh: bool = False
     """Whether this visit brought rows that go on from those that were known; a row that was held up is no news."""
-    unreadable: Counter[str] = field(default_factory=Counter)
+    unreadable: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Entries of answers that could not be made out, by what they are."""
     metrics_read: bool = False
     blind: str = ""
