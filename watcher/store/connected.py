@@ -1,8 +1,7 @@
 """Statements on one connection, with the driver's words for impossible values translated."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, cast
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, UpdateBase
@@ -31,16 +30,36 @@ def sql_of(statement: Insert | Select[Any], columns: list[str] | None = None) ->
     return str(statement.compile(dialect=_DIALECT, column_keys=columns))
 
 
+class _Storable:
+    """`with STORABLE:` StoreError for a value that SQLite can't hold.
+
+    A class, and no generator: every poll comes through here three times.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, *_: object) -> None:
+        # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
+        if isinstance(exc, OverflowError | UnicodeEncodeError):
+            raise StoreError(f"a value can't be stored: {exc}") from exc
+
+
+STORABLE = _Storable()
+
+
 class Connected:
     """Somebody else begins and ends the transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._raw: sqlite3.Connection | None = None
         self.topics = set[Topic]()
         """What was changed so far."""
 
     def _run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:  # noqa: ANN401 - one or many rows
-        with storable():
+        with STORABLE:
             done = self._connection.execute(statement, parameters)
         if isinstance(statement, UpdateBase) and isinstance(statement.table, Table):
             topic = TOPICS.get(statement.table.name)
@@ -52,21 +71,13 @@ class Connected:
     def _run_hot(self, statement: tuple[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
         """What `hot` compiled, for each of the rows, on the driver's own connection in the same transaction."""
         table, sql = statement
-        with storable():
+        with STORABLE:
             self._driver.executemany(sql, rows)
         if table in TOPICS:
             self.topics.add(TOPICS[table])
 
     @property
     def _driver(self) -> sqlite3.Connection:
-        return cast("sqlite3.Connection", self._connection.connection.driver_connection)
-
-
-@contextmanager
-def storable() -> Iterator[None]:
-    """Raises StoreError for a value that SQLite can't hold."""
-    try:
-        yield
-    except (OverflowError, UnicodeEncodeError) as exc:
-        # The driver's own words for a number above 64 bits or half a surrogate pair, which an API may send.
-        raise StoreError(f"a value can't be stored: {exc}") from exc
+        if self._raw is None:
+            self._raw = cast("sqlite3.Connection", self._connection.connection.driver_connection)
+        return self._raw

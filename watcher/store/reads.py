@@ -20,7 +20,7 @@ from watcher.service.records import (
     StoredTransition,
 )
 from watcher.store import rows, schema
-from watcher.store.connected import sql_of, storable
+from watcher.store.connected import STORABLE, sql_of
 from watcher.store.proposals import ProposalReads
 from watcher.store.pruning import PruningReads
 from watcher.store.series import LOGGED, from_row
@@ -132,7 +132,7 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
 
     def _job_number(self, key: JobKey) -> int | None:
         if key not in self._job_ids:
-            with storable():
+            with STORABLE:
                 found = self._driver.execute(_JOB_ID, (key.account, key.job_id)).fetchone()
             if found is None:
                 return None
