@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.fuzz.targets import TARGETS, seeds
+from bench.fuzz.targets import PLANTED, TARGETS, seeds
 from tests.leaks import CANARY
 from watcher.settings.model import sections
 
@@ -34,7 +34,7 @@ SCALARS = (
             "${MISSING}",
             "${",
             "*",
-            CANARY,
+            PLANTED,
             "on",
         ]
     )

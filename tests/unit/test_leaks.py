@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from tests import commands, doors, processes, simulated, together
+from bench.fuzz import targets
+from tests import commands, doors, processes, scene, simulated, together
 from tests.leaks import CANARY, Search
 from watcher.cli import main
 
@@ -164,7 +165,16 @@ def test_a_secret_is_found_inside_base64_wherever_it_begins(before: str) -> None
 
 
 def test_what_tests_send_and_print_contains_the_word_that_is_searched_for() -> None:
-    keys = {commands.PLANTED, processes.PLANTED, simulated.KEY, together.KEY, together.SECRET, doors.TOKEN}
+    keys = {
+        commands.PLANTED,
+        processes.PLANTED,
+        simulated.KEY,
+        together.KEY,
+        together.SECRET,
+        doors.TOKEN,
+        scene.TOKEN,
+        targets.PLANTED,
+    }
 
     assert [key for key in keys if CANARY not in key] == []
 
