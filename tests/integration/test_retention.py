@@ -1,5 +1,7 @@
 """Retention over months: the database stays small, and nothing that is still to be judged or told is touched."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,7 +48,7 @@ async def test_the_database_grows_with_the_days_it_keeps_and_not_with_all_there_
             a_day(store, clock, day)
             clock.advance(DAY.total_seconds())
             await retention.run()
-            sizes.append(_pages(store))
+            sizes.append(_size(store))
         rows = [len(store.read_now(lambda r, key=key: r.row_keys(key))) for key in _jobs(store)]  # type: ignore[misc]
         outbox = store.read_now(lambda reads: reads.outbox(limit=10_000))
 
@@ -147,6 +149,8 @@ def _jobs(store: SqliteStore) -> list[JobKey]:
     return [record.key for record in store.read_now(lambda reads: reads.jobs())]
 
 
-def _pages(store: SqliteStore) -> int:
-    """Bytes of the file and of its log: what is free inside is used again."""
-    return sum(path.stat().st_size for path in store.path.parent.glob("watcher.db*"))
+def _size(store: SqliteStore) -> int:
+    """Bytes of the file, with everything that is still in its log: what is free inside is used again."""
+    with closing(sqlite3.connect(store.path)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return store.path.stat().st_size
