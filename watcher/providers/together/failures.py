@@ -19,7 +19,7 @@ FAILURES: tuple[type[Exception], ...] = (
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.StreamError,
-    aiohttp.ClientError,  # the transport translates most of these, not all
+    aiohttp.ClientError,  # a call's as they are; of a heartbeat's, httpx's transport translates most
     TimeoutError,
     OSError,
     ValueError,  # what aiohttp raises for a proxy or a host that it can't use

@@ -168,7 +168,7 @@ class Caller:
         except failures.FAILURES as exc:
             raise failures.of_exception(call, exc, effect=effect) from exc
 
-    async def _answer(self, call: str, method: str, url: httpx.URL | str, *, effect: bool) -> Mapping[str, object]:
+    async def _answer(self, call: str, method: str, url: str, *, effect: bool) -> Mapping[str, object]:
         """Sends, follows the few redirects that stay on the host (the key goes nowhere else), and reads a 2xx."""
         hops = 0
         while True:
@@ -182,7 +182,7 @@ class Caller:
                 if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(response.url, onward.url):
                     now = self._clock.now()
                     raise failures.of_status(call, response.status_code, response.headers, now, effect=effect)
-                url = onward.url  # the request that httpx offers would be sent with an empty chunked body
+                url = str(onward.url)  # the request that httpx offers would be sent with an empty chunked body
             finally:
                 await response.aclose()
 
