@@ -56,7 +56,8 @@ class Pace:
                 if self.eval_step is not None and row.step > self.eval_step:
                     self.eval_spacing = row.step - self.eval_step
                 self.eval_step = row.step
-            newest = max(newest, at_ns)
+            if at_ns > newest:
+                newest = at_ns
         del self.gaps_ns[:-_GAPS]
         self.newest_at_ns = newest
         self.new_row_at, self.looked_back = now, False

@@ -54,7 +54,8 @@ def earliest(known: datetime | None, at: datetime | None) -> datetime | None:
 
 def highest(known: int | None, value: int | None) -> int | None:
     """The higher of two counts, where either may be unknown; old events fill unused counts with 0, which is unknown."""
-    return max(known or 0, value or 0) or None
+    known, value = known or 0, value or 0
+    return (value if value > known else known) or None
 
 
 def job_id_in(text: str) -> str | None:

@@ -4,8 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from watcher.domain.observations import EvalRow, Row, TrainRow
+
+_AT = attrgetter("at_ns")
 
 
 class Arrival(StrEnum):
@@ -95,9 +98,7 @@ def _same(row: Row, other: Row) -> bool:
 
 def arrival_order(rows: list[Row]) -> list[Row]:
     """The rows of one answer as they were logged: by timestamp where every row has one, else as they came."""
-    if all(row.at_ns for row in rows):
-        return sorted(rows, key=lambda row: row.at_ns)
-    return rows
+    return sorted(rows, key=_AT) if all(map(_AT, rows)) else rows
 
 
 def step_order(rows: list[Row]) -> list[Row]:

@@ -38,8 +38,8 @@ class MedianWindow:
         """Add a value and forget the oldest beyond `size`; the size may change from push to push."""
         recent = self.recent
         recent.append(float(f"{value:.7g}"))  # `short`, without the call
-        if len(recent) > size:
-            del recent[: len(recent) - size]
+        while len(recent) > size:
+            del recent[0]
 
     def median(self) -> float:
         """See `middle`."""

@@ -63,11 +63,15 @@ class KnownRows:
 
     def forget_before(self, step: int) -> None:
         """Keys of rows before a step are asked for no more."""
-        kept = [pair for pair in self._each() if (pair[0] if pair[0] >= 0 else ~pair[0]) >= step]
-        self._flat = array("q", [number for pair in kept for number in pair])
+        kept, of_eval = list[int](), ~step
+        for pair in self._each():
+            if pair[0] >= step or pair[0] <= of_eval:
+                kept += pair
+        self._flat = array("q", kept)
 
     def _each(self) -> Iterable[Pair]:
-        return zip(self._flat[::2], self._flat[1::2], strict=True)
+        numbers = iter(self._flat)
+        return zip(numbers, numbers, strict=True)
 
 
 def _pair(row: Row) -> Pair:

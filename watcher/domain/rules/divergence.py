@@ -24,6 +24,7 @@ _LN2 = math.log(2.0)
 """What DPO begins at, exactly (nats): policy and reference are the same model."""
 _OFFSET = 0.1
 """Share of the start under which differences fade: 0.01 to 0.03 after a start of 4 is no event."""
+_Y_SHIFT = math.log1p(_OFFSET)
 _CEILING = 1e12
 """Losses are cut at this many times the start, so that sums stay finite."""
 _LEVEL_ROWS = (3, 15, 16)
@@ -188,7 +189,7 @@ class Divergence:
             s.verdict = None
         if s.off or (s.verdict is not None and s.verdict.findings[-1].may_cancel):
             return
-        if max(s.from_start.rows, s.from_best.rows) < _FEWEST:
+        if s.from_start.rows < _FEWEST and s.from_best.rows < _FEWEST:
             return
         for over_start in (True, False):
             view = self._view(s, over_start=over_start)
@@ -258,7 +259,7 @@ def _row(s: DivergenceState, step: int, loss: float) -> None:
     if loss < 0.0 or s.start <= 0.0:
         s.off = True  # a surrogate loss around zero (reinforcement learning) has no level to leave
         return
-    y = math.log(min(loss / s.start, _CEILING) + _OFFSET) - math.log1p(_OFFSET)
+    y = math.log((share if (share := loss / s.start) < _CEILING else _CEILING) + _OFFSET) - _Y_SHIFT
     s.rows += 1
     s.step = step
     if s.rows > 1:
@@ -362,8 +363,7 @@ def _coming_back(s: DivergenceState, v: _View) -> bool:
     fall = min(v.early - v.late, 4.0 * _late_fall(s, v))
     if v.x.since - s.first > _EARLY * v.total and _loss(s, v.x.peak) < _BLOCKS * _loss(s, s.best):
         return True
-    high = min(v.early, v.late) >= v.reference + v.height
-    return not high or v.late - _HOLD * fall < v.reference
+    return min(v.early, v.late) < v.reference + v.height or v.late - _HOLD * fall < v.reference
 
 
 def _loss(s: DivergenceState, y: float) -> float:

@@ -133,7 +133,8 @@ def _take_row(state: StallState, row: TrainRow) -> None:
     state.training = True
     state.step = highest(state.step, row.step)
     at_ns, last_ns, gaps = row.at_ns, state.last_ns, state.gaps
-    state.newest_ns = max(state.newest_ns, at_ns)
+    if at_ns > state.newest_ns:
+        state.newest_ns = at_ns
     if at_ns <= last_ns:
         return
     if last_ns > 0:
@@ -141,7 +142,8 @@ def _take_row(state: StallState, row: TrainRow) -> None:
         gaps.append(gap)
         if len(gaps) > _GAPS:
             del gaps[:-_GAPS]
-        state.pause = max(gap, state.pause * _FADING)
+        faded = state.pause * _FADING
+        state.pause = gap if gap >= faded else faded
     state.last_ns = at_ns
 
 
