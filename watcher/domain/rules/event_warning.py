@@ -60,7 +60,7 @@ class EventWarning:
 
 def _digest(message: str) -> str:
     same = re.sub(r"\d+", "0", message.lower())
-    return hashlib.sha256(same.encode()).hexdigest()[:8]
+    return hashlib.sha256(same.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _finding(warned: Warned) -> Finding:
