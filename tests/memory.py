@@ -1,6 +1,5 @@
 """A store of one job in a list, for properties that try thousands of histories."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +7,7 @@ from typing import Any
 
 from watcher.domain.alerts import Subject
 from watcher.domain.observations import EvalRow, TrainRow
+from watcher.service.jsontext import text_of, value_of
 from watcher.service.known import KnownRows, RowKey
 from watcher.service.records import JobKey
 
@@ -24,7 +24,7 @@ class Memory:
         self.record: Any = None
 
     def save_states(self, _subject: Subject, states: Sequence[Any]) -> None:
-        self.states = [(s.rule, s.fingerprint, json.loads(json.dumps(s.state))) for s in states]
+        self.states = [(s.rule, s.fingerprint, value_of(text_of(s.state))) for s in states]
 
     def save_job(self, record: Any) -> None:
         self.record = replace(record)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from watcher.domain import codec
+from watcher.domain.engine import Fold
 from watcher.domain.observations import EvalRow, Event, Observation, Snapshot, TrainRow
 from watcher.domain.rule import SubjectKind
 from watcher.domain.verdicts import CLEAR, Breach, Finding, Severity, Unknown, Verdict
@@ -172,3 +174,8 @@ class Trace:
 
     def judge(self, state: Any, now: datetime) -> Verdict:  # noqa: ARG002
         return CLEAR
+
+
+def stored(fold: Fold) -> list[tuple[str, str, Any]]:
+    """What a store gives back of a fold's states."""
+    return [(rule, mark, codec.encode(state)) for rule, mark, state in fold.dump()]

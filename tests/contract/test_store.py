@@ -154,6 +154,7 @@ ROWS: list[Observation] = [
     TrainRow(2**62, 1_795_428_000_123_456_789, math.inf, -math.inf, 5e-324),
     TrainRow(4, 4, -math.inf, math.inf, 0.1 + 0.2),
     TrainRow(5, 5, 0.0, math.inf, None),
+    TrainRow(6, 6, 1.7e308, 1.7e308, 1e-5),
     EvalRow(5, 1_795_428_000_123_456_791, 1.5),
     EvalRow(6, 6, None),
     EvalRow(7, 7, math.inf),
@@ -197,7 +198,7 @@ async def test_the_log_is_what_was_seen_of_a_job_beside_its_rows(store: Store) -
 async def test_observations_after_a_number(store: Store) -> None:
     await append(store, *ROWS)
 
-    assert [seq for seq, _ in await store.read(lambda tx: tx.observations(JOB, after_seq=10))] == [11, 12, 13]
+    assert [seq for seq, _ in await store.read(lambda tx: tx.observations(JOB, after_seq=10))] == [11, 12, 13, 14]
 
 
 async def test_a_job_is_moved_until_it_is_saved_again(store: Store) -> None:

@@ -13,6 +13,20 @@ from hypothesis import strategies as st
 
 from watcher.domain import codec
 from watcher.domain.curve import Bucket
+from watcher.domain.observations import (
+    Drift,
+    EvalRow,
+    Event,
+    Fault,
+    Gone,
+    Observation,
+    Snapshot,
+    Status,
+    SweepOutcome,
+    TrainRow,
+    Unreadable,
+)
+from watcher.domain.rules import RULES
 from watcher.service.jsontext import text_of, value_of
 
 
@@ -44,6 +58,22 @@ class Everything:
     triples: list[tuple[str, str, int]] = field(default_factory=lambda: [("a", "b", 3)])
 
 
+AT = datetime(2026, 11, 23, tzinfo=UTC)
+SEEN: list[Observation] = [
+    Snapshot(job_id="ft-1", at=AT, status=Status.RUNNING, raw_status="running", created_at=AT, total_steps=500),
+    *(TrainRow(step, step, 2.0 - step / 200, 0.5, 1e-5) for step in range(1, 200)),
+    *(EvalRow(step, step, value) for step, value in ((50, 2.0), (100, 1.5), (150, math.nan))),
+    TrainRow(200, 200, math.nan, math.inf, None),
+    TrainRow(201, 201, -math.inf, None, 1e-320),
+    Event(type="warning", at=AT, message="half \ud800 pair", step=201),
+    Drift(at=AT, what="metric", word="ü", job_id="ft-1"),
+    Fault(at=AT, kind="store", key="x", detail="ü"),
+    SweepOutcome(at=AT, reason="timeout", unreadable=(("rows", 3, "ft-1"),)),
+    Unreadable(AT),
+    Gone(AT),
+]
+
+
 def round_trip(hint: Any, value: Any) -> Any:
     text = json.dumps(codec.encode(value), allow_nan=False)
     return codec.decode(hint, json.loads(text))
@@ -64,6 +94,17 @@ def test_fast_text_says_the_same() -> None:
         assert repr(codec.decode(type(value), json.loads(text_of(value)))) == repr(round_trip(type(value), value))
     assert json.loads(text_of(Point(1.0), gaps=False)) == {"x": 1.0}
     assert json.loads(text_of(Everything(word="\ud800"), gaps=False))["word"] == "\ud800"
+
+
+@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.__name__)
+def test_fast_text_of_a_rules_state_says_the_same(kind: Any) -> None:
+    rule = kind()
+    state = rule.start()
+    for seen in SEEN:
+        if isinstance(seen, rule.sees):
+            rule.observe(state, seen)
+
+    assert repr(codec.decode(type(state), value_of(text_of(state)))) == repr(round_trip(type(state), state))
 
 
 _plain = st.recursive(

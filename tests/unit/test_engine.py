@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.toys import Crashing, High, High2, Quiet, Trace
+from tests.toys import Crashing, High, High2, Quiet, Trace, stored
 from watcher.domain.alerts import AlertState, Subject, TransitionReason
 from watcher.domain.cells import fingerprint
 from watcher.domain.engine import Fold
@@ -127,7 +127,7 @@ def test_a_hold_is_kept_over_a_restart() -> None:
     other = a_fold()
     other.adopt(fold.alerts.values(), NOW)
     other.hold(fold.held())
-    other.load(fold.dump())
+    other.load(stored(fold))
 
     assert feed(other, 1, 1, start=3) == []
     assert feed(other, 1, start=5) == ["resolved"]
@@ -195,7 +195,7 @@ def test_a_state_comes_back_as_it_was() -> None:
     feed(fold, 9)
     other.adopt(fold.alerts.values(), NOW)
 
-    assert other.load(fold.dump()) == set()
+    assert other.load(stored(fold)) == set()
     assert feed(other, 9, 1, start=2) == ["resolved"]
 
 
@@ -208,7 +208,7 @@ def test_a_changed_rule_is_unknown_until_it_was_rebuilt(rule: High) -> None:
     feed(fold, 9)
     other.adopt(fold.alerts.values(), NOW)
 
-    assert other.load(fold.dump()) == {"high"}
+    assert other.load(stored(fold)) == {"high"}
     assert feed(other, 1, start=2) == []
     assert other.unknown("high")
     other.confirmations[KEY] = 5

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.toys import High
+from tests.toys import High, stored
 from tests.unit.test_engine import SUBJECT
 from watcher.domain.alerts import AlertState, TransitionReason
 from watcher.domain.engine import Fold
@@ -108,7 +108,7 @@ def test_a_pending_alert_waits_on_over_a_restart_of_the_program() -> None:
     before.sweep(BAD)
     after = Days(life)
     after.fold.adopt(before.fold.alerts.values(), NOW)
-    after.fold.load(before.fold.dump())
+    after.fold.load(stored(before.fold))
     after.step = 3
 
     assert [alert.state for alert in after.fold.alerts.values()] == [AlertState.PENDING]

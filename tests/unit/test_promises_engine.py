@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.memory import Memory
 from tests.stored import NOW, an_effect
-from tests.toys import Crashing, High, Trace
+from tests.toys import Crashing, High, Trace, stored
 from watcher.domain.alerts import Subject, TransitionReason
 from watcher.domain.cancel_policy import CancelMode, CancelPolicy, Evidence, refusals
 from watcher.domain.engine import Fold
@@ -155,7 +155,7 @@ def test_many_at_once_are_told_as_if_they_came_one_by_one(portions: list[tuple[l
 
         assert many.observe_all(portion, now) == told
         assert many.judge_timed(now) == one.judge_timed(now)
-        assert many.dump() == one.dump()
+        assert stored(many) == stored(one)
         assert (list(many.alerts.items()), many.last_step) == (list(one.alerts.items()), one.last_step)
         assert sorted(many.held()) == sorted(one.held())
     assert {crash.rule for crash in many.crashes} == {crash.rule for crash in one.crashes}

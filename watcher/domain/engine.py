@@ -10,7 +10,6 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from watcher.domain import codec
 from watcher.domain.alerts import (
     Alert,
     AlertState,
@@ -225,11 +224,14 @@ class Fold:
         self._held = {(rule, kind): step for rule, kind, step in alerts if self._is_firing((rule, kind))}
 
     def dump(self) -> list[tuple[str, str, Any]]:
-        """(rule, fingerprint, JSON state) of each rule whose state can be trusted."""
-        return [(c.rule.name, c.fingerprint, codec.encode(c.state)) for c in self.cells if c.usable]
+        """(rule, fingerprint, state) of each rule whose state can be trusted; the state goes on changing."""
+        return [(c.rule.name, c.fingerprint, c.state) for c in self.cells if c.usable]
 
     def load(self, states: Iterable[tuple[str, str, Any]]) -> set[str]:
-        """Take over stored states; returns the rules that must be rebuilt from history, whose verdict is unknown."""
+        """Take over stored states, as JSON values.
+
+        Returns the rules that must be rebuilt from history, whose verdict is unknown.
+        """
         stored = {(rule, mark): state for rule, mark, state in states}
         stale = set()
         for cell in self.cells:

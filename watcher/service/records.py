@@ -123,7 +123,10 @@ class KnownJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRecord:
-    """One rule's state on one subject; `fingerprint` changes with the rule's version and settings."""
+    """One rule's state on one subject; `fingerprint` changes with the rule's version and settings.
+
+    `state` is any plain value that `codec` knows; what the store gives back is the JSON value of it.
+    """
 
     rule: str
     fingerprint: str

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Insert, Select, Table, UpdateBase
+from sqlalchemy import Connection, Delete, Executable, Insert, Select, Table, UpdateBase
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import CursorResult
 
@@ -13,6 +13,7 @@ from watcher.service.records import Topic
 from watcher.store.schema import TOPICS
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
+_NAMED = sqlite.dialect(paramstyle="named")
 
 
 def hot(table: Table, statement: Insert) -> tuple[str, str]:
@@ -28,6 +29,19 @@ def hot(table: Table, statement: Insert) -> tuple[str, str]:
 def sql_of(statement: Insert | Select[Any], columns: list[str] | None = None) -> str:
     """A statement as the driver takes it, with its parameters in the order in which they stand there."""
     return str(statement.compile(dialect=_DIALECT, column_keys=columns))
+
+
+class Ready:
+    """A statement of every dozenth poll, compiled once for `_run_ready`, with the numbers that it brings itself.
+
+    It takes one row, by the names of its parameters.
+    """
+
+    def __init__(self, statement: Insert | Delete, columns: list[str] | None = None) -> None:
+        compiled = statement.compile(dialect=_NAMED, column_keys=columns)
+        self.sql = str(compiled)
+        self.brings = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        self.topic = TOPICS.get(cast("Table", statement.table).name)
 
 
 class _Storable:
@@ -75,6 +89,14 @@ class Connected:
             self._driver.executemany(sql, rows)
         if table in TOPICS:
             self.topics.add(TOPICS[table])
+
+    def _run_ready(self, statement: Ready, parameters: dict[str, Any]) -> sqlite3.Cursor:
+        """The same for one row of named parameters."""
+        with STORABLE:
+            done = self._driver.execute(statement.sql, statement.brings | parameters)
+        if statement.topic is not None:
+            self.topics.add(statement.topic)
+        return done
 
     @property
     def _driver(self) -> sqlite3.Connection:

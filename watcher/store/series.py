@@ -57,10 +57,11 @@ def to_row(job: int, seq: int, observation: Observation) -> tuple[Any, ...]:
     flags = 0
     if isinstance(observation, TrainRow):
         step, at_ns = observation.step, observation.at_ns
-        loss, flags = _split(observation.loss)
-        norm, norm_flag = _split(observation.grad_norm)
-        lr, lr_flag = _split(observation.lr)
-        flags |= norm_flag << 2 | lr_flag << 4
+        loss, norm, lr = observation.loss, observation.grad_norm, observation.lr
+        # One look at their sum, ten times a poll: where it is not finite, one of them may not be either.
+        if loss is None or norm is None or lr is None or not math.isfinite(loss + norm + lr):
+            (loss, flags), (norm, norm_flag), (lr, lr_flag) = _split(loss), _split(norm), _split(lr)
+            flags |= norm_flag << 2 | lr_flag << 4
     elif isinstance(observation, EvalRow):
         kind, step, at_ns = EVAL, observation.step, observation.at_ns
         loss, flags = _split(observation.loss)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from watcher.domain.alerts import Alert, Subject, Transition
 from watcher.domain.observations import Observation
 from watcher.service.errors import StoreError
+from watcher.service.jsontext import text_of
 from watcher.service.records import (
     JobKey,
     JobRecord,
@@ -22,7 +23,7 @@ from watcher.service.records import (
     StateRecord,
 )
 from watcher.store import rows, schema
-from watcher.store.connected import hot
+from watcher.store.connected import STORABLE, Ready, hot, sql_of
 from watcher.store.proposals import ProposalWrites
 from watcher.store.pruning import PruningWrites
 from watcher.store.reads import SqlReads
@@ -44,19 +45,24 @@ def _upsert(table: Table, *unique: str, sticky: Iterable[str] = ()) -> Insert:
 
 
 # `keep` is a person's veto. A sweep that read the job before the veto must not take it away when it saves the job.
-_SAVE_JOB = _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id)
+_SAVE_JOB = Ready(
+    _upsert(schema.jobs, "account", "job_id", sticky=["keep"]).returning(_jobs.id),
+    [column.key for column in schema.jobs.columns if column is not schema.jobs.autoincrement_column],
+)
 _MOVE_JOB = hot(schema.moves, _upsert(schema.moves, "job"))
-_REST_JOB = delete(schema.moves).where(schema.moves.c.job == bindparam("its_job"))
+_REST_JOB = Ready(delete(schema.moves).where(schema.moves.c.job == bindparam("its_job")))
 _KEEP = update(schema.jobs).where(_jobs.account == bindparam("its_account"), _jobs.job_id == bindparam("its_job_id"))
 _APPEND = hot(schema.observations, insert(schema.observations))
 _number = _obs.seq // schema.SPAN
-_ADD_SPANS = insert(schema.spans).from_select(
-    ["job", "number", "high"],
-    select(_obs.job, _number, func.max(_obs.step))
-    .where(_obs.job == bindparam("its_job"), _obs.seq >= schema.unspanned(bindparam("its_job")))
-    .where(_obs.seq < bindparam("end"))
-    .group_by(_obs.job, _number)
-    .having(func.max(_obs.step).is_not(None)),
+_ADD_SPANS = Ready(
+    insert(schema.spans).from_select(
+        ["job", "number", "high"],
+        select(_obs.job, _number, func.max(_obs.step))
+        .where(_obs.job == bindparam("its_job"), _obs.seq >= schema.unspanned(bindparam("its_job")))
+        .where(_obs.seq < bindparam("end"))
+        .group_by(_obs.job, _number)
+        .having(func.max(_obs.step).is_not(None)),
+    )
 )
 _SUPERSEDE = (
     update(schema.observations)
@@ -66,6 +72,7 @@ _SUPERSEDE = (
 _states = schema.rule_states.c
 # In their places, where most fit as they are: dropped and added anew, a dozen of them changed twice as many pages.
 _SAVE_STATES = hot(schema.rule_states, _upsert(schema.rule_states, "subject", "rule"))
+_SAVED_RULES = sql_of(select(_states.rule).where(_states.subject == bindparam("its_subject")))
 _DROP_STATES = delete(schema.rule_states).where(
     _states.subject == bindparam("its_subject"), _states.rule.not_in(bindparam("rules", expanding=True))
 )
@@ -164,10 +171,10 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
 
     def save_job(self, record: JobRecord) -> None:
         """Insert or replace, but a `keep` that is set stays set: only `set_keep` takes it away."""
-        number: int = self._run(_SAVE_JOB, rows.job_to_row(record)).scalar_one()
+        number: int = self._run_ready(_SAVE_JOB, rows.job_to_row(record)).fetchone()[0]
         self._job_ids[record.key] = number
         if record.moved is None or record.updated_at is None:
-            self._run(_REST_JOB, {"its_job": number})
+            self._run_ready(_REST_JOB, {"its_job": number})
         else:
             self._move(number, record.last_seq, record.updated_at, record.moved)
 
@@ -198,15 +205,19 @@ class SqlWrites(SqlReads, TellingWrites, ProposalWrites, PruningWrites):
         self._run_hot(_APPEND, [to_row(job, seq, seen) for seq, seen in enumerate(observations, first_seq)])
         span = (first_seq + len(observations)) // schema.SPAN
         if span > first_seq // schema.SPAN:
-            self._run(_ADD_SPANS, {"its_job": job, "end": span * schema.SPAN})
+            self._run_ready(_ADD_SPANS, {"its_job": job, "end": span * schema.SPAN})
 
     def supersede(self, key: JobKey, from_step: int, *, before_seq: int) -> None:
         parameters = {"its_job": self._job_number(key), "from_step": from_step, "before": before_seq}
         self._run(_SUPERSEDE, parameters)
 
     def save_states(self, subject: Subject, states: Sequence[StateRecord]) -> None:
-        self._run(_DROP_STATES, {"its_subject": subject.key, "rules": [state.rule for state in states]})
-        self._run_hot(_SAVE_STATES, [(subject.key, s.rule, s.fingerprint, dump(s.state)) for s in states])
+        rules = {state.rule for state in states}
+        with STORABLE:
+            saved = self._driver.execute(_SAVED_RULES, (subject.key,)).fetchall()
+        if not rules.issuperset(rule for (rule,) in saved):
+            self._run(_DROP_STATES, {"its_subject": subject.key, "rules": [*rules]})
+        self._run_hot(_SAVE_STATES, [(subject.key, s.rule, s.fingerprint, text_of(s.state)) for s in states])
 
     def save_alert(self, alert: Alert) -> None:
         """Insert or replace, by id."""
