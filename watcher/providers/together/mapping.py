@@ -59,7 +59,7 @@ METRIC_KEYS = frozenset(
 )
 UNSPECIFIED = "unspecified"
 _TRAIN_KEYS = METRIC_KEYS - {"eval/loss"}
-_PLACE = {"train/global_step", "timestamp"}
+_PLAIN_KEYS = {"train/global_step", "timestamp", "train/loss"}
 _MEASURED = ("train/loss", "train/grad_norm", "train/learning_rate")
 _MAX_DRIFT = 50  # an answer whose keys are all different must not make an alert of each
 _MAX_WORD = 100
@@ -277,15 +277,15 @@ def _unknown(items: Iterable[object], known: Mapping[int, int]) -> Iterator[obje
         if type(item) is dict:
             keys = tuple(item)
             if keys in plain:
-                get = item.get
-                step, at_ns, loss = item["train/global_step"], item["timestamp"], get("train/loss")
-                whole = type(step) is type(at_ns) is int and type(loss) is float
-                if whole and 0 <= step <= wire.INT64_MAX and 0 < at_ns <= wire.INT64_MAX:
-                    if known.get(step) != at_ns:
-                        norm, rate = number(get("train/grad_norm")), number(get("train/learning_rate"))
+                step, at_ns, loss = item["train/global_step"], item["timestamp"], item["train/loss"]
+                if type(step) is type(at_ns) is int and type(loss) is float and step >= 0 < at_ns:
+                    if known.get(step) == at_ns:
+                        continue
+                    if step <= wire.INT64_MAX >= at_ns:
+                        norm, rate = number(item.get("train/grad_norm")), number(item.get("train/learning_rate"))
                         yield TrainRow(step, at_ns, number(loss), norm, rate)
-                    continue
-            elif _PLACE <= item.keys() <= _TRAIN_KEYS:
+                        continue
+            elif _PLAIN_KEYS <= item.keys() <= _TRAIN_KEYS:
                 plain.add(keys)
         yield item
 
