@@ -34,6 +34,7 @@ _FACTS = (("step", "2,016 of 40,000"), ("model", "base"), ("last loss", "1.672")
 
 def rate(messages: int, *, pictures: bool) -> dict[str, float]:
     """Messages a second by the clock, and seconds of CPU of this process for one."""
+    logs.configure_logs(level="warning", style="json")
     with tempfile.TemporaryDirectory() as folder, serving(_JOBS, _STEP) as server:
         settings = load_settings(settings_file(Path(folder), server.url, pictures=pictures), {})
         return asyncio.run(_measure(bootstrap.build(settings, Path(folder)), messages))
@@ -95,7 +96,6 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=500)
     parser.add_argument("--pictures", action="store_true")
     given = parser.parse_args()
-    logs.configure_logs(level="warning", style="json")
     print(json.dumps(rate(given.messages, pictures=given.pictures)))
 
 
