@@ -1,19 +1,19 @@
 """The watcher's own sweeps in a process of its own, thirty seconds of its clock apart: CPU of this process alone.
 
-Asked with `{"from": TICK, "sweeps": N}`, it answers with what those sweeps took.
+Asked with `{"from": TICK, "sweeps": N}`, it answers with what those sweeps took; with `"count": true` it counts the
+statements meanwhile, which takes time by itself.
 """
 
 import argparse
 import asyncio
 import json
 import resource
+import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import event
 
@@ -40,13 +40,19 @@ class TickingClock(SystemClock):
         return super().monotonic() + self.ahead
 
 
-def counted(app: App, counts: Counter[str]) -> None:
-    """Count what is asked of the store."""
-    for name, engine in (("writer", app.store._writer), ("reader", app.store._reader)):  # noqa: SLF001
+class Counting:
+    """While it is on, statements are counted as SQLite runs them, row by row: most go past SQLAlchemy."""
 
-        @event.listens_for(engine, "before_cursor_execute")
-        def _count(*_: Any, name: str = name) -> None:  # noqa: ANN401
-            counts[name] += 1
+    def __init__(self, app: App) -> None:
+        self.on, self.statements = False, 0
+        for engine in (app.store._writer, app.store._reader):  # noqa: SLF001
+            event.listen(engine, "checkout", self._traced)
+
+    def _traced(self, raw: sqlite3.Connection, *_: object) -> None:
+        raw.set_trace_callback(self._count if self.on else None)
+
+    def _count(self, _statement: str) -> None:
+        self.statements += 1
 
 
 async def sweep(app: App) -> None:
@@ -60,16 +66,16 @@ async def sweep(app: App) -> None:
 
 async def measure(server: Server, folder: Path) -> None:
     logs.configure_logs(level="warning", style="json")
-    clock, counts = TickingClock(), Counter[str]()
+    clock = TickingClock()
     telemetry = PrometheusTelemetry()
     app = bootstrap.build(
         load_settings(settings_file(folder, server.url), {}), folder, clock=clock, telemetry=telemetry
     )
-    counted(app, counts)
+    counting = Counting(app)
     try:
         for line in sys.stdin:
             window = json.loads(line)
-            counts.clear()
+            counting.on, counting.statements = window.get("count", False), 0
             asked, spent = [], []
             for tick in range(window["from"], window["from"] + window["sweeps"]):
                 server.ask("at", seconds=tick * INTERVAL)
@@ -79,7 +85,7 @@ async def measure(server: Server, folder: Path) -> None:
                 spent.append(time.process_time() - begun)
                 asked.append(server.ask("asked"))
             rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            answer({"cpu": spent, "asked": asked, "statements": counts, "rss_kb": rss})
+            answer({"cpu": spent, "asked": asked, "statements": counting.statements, "rss_kb": rss})
     finally:
         await app.close()
 

@@ -45,11 +45,10 @@ def polls(step: int, *, pace: float = STEP_SECONDS) -> dict[str, Any]:
     ):
         ours.ask({"from": 0, "sweeps": 1})
         server.ask("begin")
-        at, count, statements = 1, 0, 0
+        at, count = 1, 0
         for _ in range(WINDOWS):
             mine = ours.ask({"from": at, "sweeps": TEN_MINUTES})
             count += sum(map(len, mine["asked"]))
-            statements += sum(mine["statements"].values())
             found["bytes"] = found.get("bytes", 0) + server.ask("stats")["bytes"]
             theirs = bare.ask({"from": at, "asked": mine["asked"]})
             found["ours"].append(sum(mine["cpu"]) / TEN_MINUTES / jobs)
@@ -59,9 +58,10 @@ def polls(step: int, *, pace: float = STEP_SECONDS) -> dict[str, Any]:
                 found["sdk"].append(sum(full["cpu"]) / _SDK_SWEEPS / jobs)
             at += TEN_MINUTES
             server.ask("begin")
+        counted = ours.ask({"from": at, "sweeps": TEN_MINUTES, "count": True})
     made = jobs * WINDOWS * TEN_MINUTES
     found["bytes"] /= made
-    found["statements"] = statements / made
+    found["statements"] = counted["statements"] / jobs / TEN_MINUTES
     found["calls"] = count / made * 60 / INTERVAL
     return found
 
