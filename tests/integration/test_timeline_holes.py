@@ -1,6 +1,7 @@
 """Rows that can't be made out, on a timeline: they end no alert and withdraw no cancel, and nothing waits for ever."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,30 @@ async def test_rows_that_were_all_replaced_are_taken_the_second_time(swapped: Sc
     swapped.do("10m", lambda: give_others(swapped))
     swapped.expect(between("10m30s", "10m30s"), firing("high"))
     await swapped.run("12m")
+
+
+async def test_an_answer_that_is_not_believed_is_no_last_look_before_a_cancel(tmp_path: Path) -> None:
+    """It may be another job's, or this one's anew from its first step: neither is known, so the cancel waits."""
+    async with scene(tmp_path, policy=PROPOSE) as play:
+        play.job(total_steps=1000)
+        play.at("10m", loss=9)
+        play.do("15m16s", lambda: setattr(play.provider.jobs[JOB], "rows", Strange()))
+        play.expect(NEVER, CANCELLED)
+        await play.run("20m")
+
+        assert play.provider.posts == []
+
+
+class Strange(list[Row]):
+    """Other rows each time that they are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = count()
+
+    def __iter__(self) -> Iterator[Row]:
+        call = next(self._calls)
+        return iter([Scene.row(step, call + 0.001 * step, 9.0) for step in range(1, 200)])
 
 
 # --- what is told of it ---

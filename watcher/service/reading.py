@@ -97,7 +97,7 @@ class JobReader:
                 rows = await self._unknown_rows(visit, drift, job, start)
         history = await self._history(book) if visit.wants_history(rows) else []
         visit.take_rows(rows, history)
-        visit.metrics_read = True
+        visit.metrics_read = pace.strange is None  # rows that may be another job's say nothing of this one
         book.fold.in_part = pace.holes.open
         book.forget_old_keys(start)
         pace.tail = job.raw_status
