@@ -98,7 +98,7 @@ def visits(selection: Selection, recording: Recording, portion: int | None) -> f
         history = [] if begin == 0 or not visit.wants_history(part) else list(rows[:begin])
         visit.take_rows(part, history)
         spent += time.process_time() - before
-        book.forget_old_keys(part[-1].step)
+        book.forget_old_keys()
     return spent
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from watcher.domain.alerts import Subject
 from watcher.domain.observations import EvalRow, TrainRow
 from watcher.service.jsontext import text_of, value_of
-from watcher.service.known import KnownRows, RowKey
+from watcher.service.known import RowKey, key_of
 from watcher.service.records import JobKey
 
 
@@ -70,10 +70,9 @@ class _Reads:
     def __init__(self, memory: Memory) -> None:
         self._all = memory.observations
 
-    def row_keys(self, _key: JobKey, *, from_step: int = 0) -> list[RowKey]:
-        known = KnownRows()
-        known.add([o for _, o in self._all if isinstance(o, TrainRow | EvalRow) and o.step >= from_step])
-        return list(known)
+    def row_keys(self, _key: JobKey, *, from_step: int = 0, before: int | None = None) -> list[RowKey]:
+        rows = [o for _, o in self._all if isinstance(o, TrainRow | EvalRow)]
+        return [key_of(row) for row in rows if from_step <= row.step and (before is None or row.step < before)]
 
     def observations(self, _key: JobKey) -> list[tuple[int, Any]]:
         return list(self._all)

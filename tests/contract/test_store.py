@@ -1,5 +1,6 @@
 """What every store keeps of jobs, observations, rule states and alerts, and gives back exactly."""
 
+import itertools
 import math
 from datetime import timedelta, timezone
 from typing import Any
@@ -21,6 +22,7 @@ from watcher.domain.observations import (
 )
 from watcher.domain.rule import SubjectKind
 from watcher.service.errors import StoreError
+from watcher.service.known import key_of
 from watcher.service.ports import Reads, Store, Writes
 from watcher.service.records import AlertQuery, JobKey, JobRecord, StateRecord
 
@@ -272,11 +274,12 @@ async def test_superseded_rows_are_gone_from_observations_and_not_from_keys(stor
 
     assert await store.read(lambda tx: tx.observations(JOB)) == [(1, rows[0]), (5, event), (6, TrainRow(2, 40, 1.0))]
     assert len(await store.read(lambda tx: tx.observations(OTHER_JOB))) == 1
-    assert await store.read(lambda tx: tx.row_keys(JOB, from_step=2)) == [
-        ("eval", 2, 21),
-        ("train", 2, 20),
-        ("train", 2, 40),
-        ("train", 3, 30),
+    assert sorted(await store.read(lambda tx: tx.row_keys(JOB, from_step=2))) == [(~2, 21), (2, 20), (2, 40), (3, 30)]
+    assert sorted(await store.read(lambda tx: tx.row_keys(JOB, from_step=1, before=3))) == [
+        (~2, 21),
+        (1, 10),
+        (2, 20),
+        (2, 40),
     ]
 
 
@@ -286,7 +289,9 @@ async def test_keys_are_found_wherever_they_lie_in_a_long_history(store: Store, 
     polls: list[list[Observation]] = [[TrainRow(step, step, 1.0) for step in range(first)]]
     for begin in range(first, first + 300, 10):
         new = [TrainRow(step, step, 1.0) for step in range(begin, begin + 10)]
-        polls.append([*new, EvalRow(begin, begin, 1.0), TrainRow(begin - 150, -begin, 1.0), Event(type="x", at=NOW)])
+        polls.append(
+            [*new, EvalRow(begin, begin, 1.0), TrainRow(max(0, begin - 150), -begin, 1.0), Event(type="x", at=NOW)]
+        )
     polls.append([TrainRow(step, step + 10_000, 1.0) for step in range(first + 40, first + 90)])
     seq = 1
     for poll in polls:
@@ -295,10 +300,11 @@ async def test_keys_are_found_wherever_they_lie_in_a_long_history(store: Store, 
     await append(store, TrainRow(first, 1, 1.0), key=OTHER_JOB)
 
     rows = [row for poll in polls for row in poll if isinstance(row, TrainRow | EvalRow)]
-    keys = sorted((row.step, "eval" if isinstance(row, EvalRow) else "train", row.at_ns) for row in rows)
-    for start in (-1000, first + 20, first + 60, first + 280, first + 299, first + 300):
-        found = await store.read(lambda tx, start=start: tx.row_keys(JOB, from_step=start))  # type: ignore[misc]
-        assert found == [(kind, step, at_ns) for step, kind, at_ns in keys if step >= start]
+    starts = (0, first + 20, first + 60, first + 280, first + 299, first + 300)
+    for start, end in itertools.product(starts, (None, *starts)):
+        found = await store.read(lambda tx, start=start, end=end: tx.row_keys(JOB, from_step=start, before=end))  # type: ignore[misc]
+        wanted = [key_of(row) for row in rows if row.step >= start and (end is None or row.step < end)]
+        assert sorted(found) == sorted(wanted)
 
 
 # --- rule states, alerts, transitions ---

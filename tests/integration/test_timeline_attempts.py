@@ -87,7 +87,7 @@ async def test_rows_of_an_attempt_that_is_over_do_not_enter_the_present_one(play
     await play.run("10m")
 
     stored = await play.store.read(lambda reads: reads.row_keys(reads.jobs()[0].key))
-    assert ("train", held[0].step, held[0].at_ns) not in stored
+    assert (held[0].step, held[0].at_ns) not in stored
 
 
 async def test_a_late_row_only_delays(play: Scene) -> None:
@@ -102,7 +102,7 @@ async def test_a_late_row_only_delays(play: Scene) -> None:
     await play.run("10m")
 
     stored = await play.store.read(lambda reads: reads.row_keys(reads.jobs()[0].key))
-    assert ("train", held[0].step, held[0].at_ns) in stored
+    assert (held[0].step, held[0].at_ns) in stored
 
 
 async def test_a_late_row_confirms_nothing(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_history_that_was_spoilt_at_first_contact_is_asked_for_again(tmp_p
         await play.run("2m")
 
         rows = await play.store.read(lambda reads: reads.row_keys(JobKey("main", JOB), from_step=0))
-        assert [step for _, step, _ in rows] == list(range(1, len(rows) + 1))
+        assert sorted(step for step, _ in rows) == list(range(1, len(rows) + 1))
         assert len(rows) > 300
 
 

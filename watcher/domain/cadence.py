@@ -91,19 +91,34 @@ def from_step(pace: Pace, job: Snapshot, now: datetime) -> int:
     While no eval is due yet by the plan's own spacing, the eval part can't bring anything and is left out, except once
     every ten minutes in case the spacing is not even: else a poll would cost a whole eval interval each time.
     """
+    wide = _eval_is_due(pace, job)
+    if job.n_evals and pace.train_step is not None:
+        wide = wide or pace.wide_at is None or now - pace.wide_at >= DETAIL_EVERY
+        pace.wide_at = now if wide else pace.wide_at
+    return _start(pace, wide=wide)
+
+
+def next_from(pace: Pace, job: Snapshot) -> int:
+    """The first step of the windows that follow, as far as it is known; one in ten minutes may begin earlier."""
+    return _start(pace, wide=_eval_is_due(pace, job))
+
+
+def _start(pace: Pace, *, wide: bool) -> int:
     if pace.train_step is None:
         return 0
     start = pace.train_step
-    if job.n_evals and (_eval_is_due(pace, job) or pace.wide_at is None or now - pace.wide_at >= DETAIL_EVERY):
+    if wide:
         start = min(start, 0 if pace.eval_step is None else pace.eval_step + 1)
-        pace.wide_at = now
     start = max(0, start - OVERLAP_STEPS)
     return start if pace.holes.ask_from is None else min(start, pace.holes.ask_from)
 
 
 def _eval_is_due(pace: Pace, job: Snapshot) -> bool:
+    """By the plan's own spacing, or because that is not known."""
+    if not job.n_evals:
+        return False
     spacing = job.eval_steps or pace.eval_spacing
-    if spacing is None and job.total_steps and job.n_evals:
+    if spacing is None and job.total_steps:
         spacing = job.total_steps // job.n_evals
     if spacing is None or pace.train_step is None:
         return True

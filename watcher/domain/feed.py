@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
 
-from watcher.domain.observations import EvalRow, Row, TrainRow
+from watcher.domain.observations import EvalRow, Observation, Row, TrainRow
 
 _AT = attrgetter("at_ns")
 
@@ -104,3 +104,14 @@ def arrival_order(rows: list[Row]) -> list[Row]:
 def step_order(rows: list[Row]) -> list[Row]:
     """Rows of one attempt in their proper places: by step, train before eval."""
     return sorted(rows, key=lambda row: (row.step, isinstance(row, EvalRow)))
+
+
+def rows_of(observations: Iterable[Observation]) -> list[Row]:
+    """The rows among observations, in their order."""
+    return [o for o in observations if isinstance(o, TrainRow | EvalRow)]
+
+
+def history_order(observations: Sequence[Observation]) -> list[Observation]:
+    """History as rules fold it: snapshots and events first, then rows by step. No rule asks how the two interleave."""
+    rest = [o for o in observations if not isinstance(o, TrainRow | EvalRow)]
+    return [*rest, *step_order(rows_of(observations))]

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from watcher.domain.alerts import Subject
 from watcher.domain.billing import Meter, before_the_end
+from watcher.domain.cadence import next_from
 from watcher.domain.cancel_policy import CancelMode, Refusal
 from watcher.domain.checkpoints import Attempt, Choice, final_step, trusted
 from watcher.domain.continuing import continuation, lost
 from watcher.domain.curve import Curve, sparkline
 from watcher.domain.engine import AlertKey, Fold
 from watcher.domain.facts import JobFacts
-from watcher.domain.observations import EvalRow, Event, Observation, Row, Snapshot, TrainRow, finite
+from watcher.domain.observations import EvalRow, Event, Row, Snapshot, TrainRow, finite
 from watcher.domain.restarts import successor_named
 from watcher.domain.rule import SubjectKind
 from watcher.service.bookstate import BookState, Ticks, Whole
@@ -172,11 +173,11 @@ class JobBook:
         elif now.state is ProposalState.PROPOSED:
             self.proposal = replace(mine, approved_at=now.approved_at)
 
-    def forget_old_keys(self, keep_from: int) -> None:
-        """Keep memory bounded: keys of steps before a window that is asked for no more."""
+    def forget_old_keys(self) -> None:
+        """Keep memory bounded: what lies before the next window is in the store, should another be asked for."""
         if len(self.known) > _KNOWN:
-            self.known.forget_before(keep_from)
-            self.known_from = keep_from
+            self.known_from = next_from(self.state.pace, self.snapshot)
+            self.known.forget_before(self.known_from)
 
     def facts(self, link: str) -> JobFacts:
         """The job as it is now, for messages and pages."""
@@ -277,8 +278,3 @@ def new_book(key: JobKey, snapshot: Snapshot, selection: Selection, now: datetim
 def subject_of(key: JobKey) -> Subject:
     """The subject of alerts about a job."""
     return Subject(kind=SubjectKind.JOB, account=key.account, job_id=key.job_id)
-
-
-def rows_of(observations: list[Observation]) -> list[Row]:
-    """The rows among observations, in their order."""
-    return [o for o in observations if isinstance(o, TrainRow | EvalRow)]

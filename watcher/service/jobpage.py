@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from watcher.domain import codec, eta
+from watcher.domain import codec, eta, feed
 from watcher.domain.alerts import TransitionReason
 from watcher.domain.curve import sparkline
 from watcher.domain.event_log import OUR_CANCEL
-from watcher.domain.feed import step_order
 from watcher.domain.observations import EvalRow, Event, Observation, Row, Status, TrainRow, finite
 from watcher.service.checkpointview import checkpoint_view, going_on_view, stored_checkpoints, unplaced_in
 from watcher.service.earlyview import Configured, early_stopping_view
@@ -73,7 +72,7 @@ def page_view(
 
 def rows_of(seen: Iterable[Observation]) -> list[Row]:
     """The rows of the present attempt in their places: by step, train before eval."""
-    return step_order([o for o in seen if isinstance(o, TrainRow | EvalRow)])
+    return feed.step_order(feed.rows_of(seen))
 
 
 def events_of(seen: Iterable[Observation]) -> list[Event]:

@@ -7,13 +7,15 @@ from operator import attrgetter
 from watcher.domain.feed import arrival_order
 from watcher.domain.observations import Row, TrainRow
 
-RowKey = tuple[str, int, int]
-"""(train or eval, step, timestamp in ns): what makes a row the same row."""
-
-Pair = tuple[int, int]
-"""(step, timestamp in ns), the step of an evaluation as `~step`: both are 64-bit numbers, as in the store."""
+RowKey = tuple[int, int]
+"""(step, timestamp in ns) makes a row the same row; the step of an evaluation stands as `~step`, below zero."""
 
 _AT = attrgetter("at_ns")
+
+
+def key_of(row: Row) -> RowKey:
+    """The key of a row."""
+    return (row.step if isinstance(row, TrainRow) else ~row.step, row.at_ns)
 
 
 class KnownRows:
@@ -23,28 +25,30 @@ class KnownRows:
     hundred tuples for each request under way, which the search for garbage went through again and again: 100 µs a poll.
     """
 
-    __slots__ = ("_flat",)
+    __slots__ = ("_flat", "_top")
 
     def __init__(self, keys: Iterable[RowKey] = ()) -> None:
         self._flat = array("q")
+        self._top = -1
+        """No train row of a higher step is known."""
         self.update(keys)
 
     def __len__(self) -> int:
         return len(self._flat) // 2
 
     def __iter__(self) -> Iterator[RowKey]:
-        for step, at_ns in self._each():
-            yield ("train", step, at_ns) if step >= 0 else ("eval", ~step, at_ns)
+        return iter(self._each())
 
     def add(self, rows: Sequence[Row]) -> None:
         """Rows were seen."""
-        self._flat.extend([number for row in rows for number in _pair(row)])
+        self.update(map(key_of, rows))
 
     def update(self, keys: Iterable[RowKey]) -> None:
-        """Rows that the store has, some of which may be known."""
-        found = {(step if kind == "train" else ~step, at_ns) for kind, step, at_ns in keys}
-        for pair in sorted(found.difference(self._each())):
-            self._flat.extend(pair)
+        """More rows are known, none of them twice."""
+        before = len(self._flat)
+        for key in keys:
+            self._flat.extend(key)
+        self._top = max(self._top, max(self._flat[before::2], default=-1))
 
     def times(self) -> dict[int, int]:
         """The time of each train row by its step, for one who may leave out what is known: of two at a step, one."""
@@ -52,27 +56,30 @@ class KnownRows:
 
     def unseen(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that are not known, each once, in the order in which they were logged."""
-        found = dict[Pair, Row]()
+        step, at_ns = self._top, 1
         for row in rows:
-            found.setdefault(_pair(row), row)
-        if found and not {place for place, _ in found}.isdisjoint(self._flat[::2]):
-            for pair in self._each():
-                found.pop(pair, None)
+            if type(row) is not TrainRow or row.step <= step or row.at_ns < at_ns:
+                return self._unseen(rows)
+            step, at_ns = row.step, row.at_ns
+        return list(rows)
+
+    def _unseen(self, rows: Sequence[Row]) -> list[Row]:
+        """The same for those among which there is more than train rows that go on from the known ones."""
+        found = dict[RowKey, Row]()
+        for row in rows:
+            found.setdefault(key_of(row), row)
+        if not {place for place, _ in found}.isdisjoint(self._flat[::2]):
+            for key in self._each():
+                found.pop(key, None)
         fresh = list(found.values())
         return arrival_order(fresh) if all(map(_AT, rows)) else fresh
 
     def forget_before(self, step: int) -> None:
         """Keys of rows before a step are asked for no more."""
-        kept, of_eval = list[int](), ~step
-        for pair in self._each():
-            if pair[0] >= step or pair[0] <= of_eval:
-                kept += pair
+        of_eval = ~step
+        kept = [number for key in self._each() if key[0] >= step or key[0] <= of_eval for number in key]
         self._flat = array("q", kept)
 
-    def _each(self) -> Iterable[Pair]:
-        numbers = iter(self._flat)
-        return zip(numbers, numbers, strict=True)
-
-
-def _pair(row: Row) -> Pair:
-    return (row.step if isinstance(row, TrainRow) else ~row.step, row.at_ns)
+    def _each(self) -> Iterable[RowKey]:
+        numbers = self._flat.tolist()
+        return zip(numbers[::2], numbers[1::2], strict=True)

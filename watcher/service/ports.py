@@ -141,8 +141,8 @@ class Reads(Protocol):
     def log(self, key: JobKey) -> list[Observation]:
         """Snapshots and events only, in order of arrival."""
 
-    def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
-        """(kind, step, at_ns) of rows with step >= from_step, superseded ones too; kind is `train` or `eval`."""
+    def row_keys(self, key: JobKey, *, from_step: int = 0, before: int | None = None) -> list[tuple[int, int]]:
+        """(step, at_ns) of rows with from_step <= step < before, superseded ones too; of an eval row (~step, at_ns)."""
 
     def states(self, subject: Subject) -> list[StateRecord]: ...
 

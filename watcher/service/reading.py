@@ -99,7 +99,6 @@ class JobReader:
         visit.take_rows(rows, history)
         visit.metrics_read = pace.strange is None  # rows that may be another job's say nothing of this one
         book.fold.in_part = pace.holes.open
-        book.forget_old_keys(start)
         pace.tail = job.raw_status
 
     async def _unknown_rows(self, visit: Visit, drift: list[Drift], job: Snapshot, start: int) -> list[Row]:
@@ -151,7 +150,10 @@ class JobReader:
 
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:
-            book.known.update(await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start)))
+            before = book.known_from
+            book.known.update(
+                await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start, before=before))
+            )
             book.known_from = start
 
     async def _history(self, book: JobBook) -> list[Observation]:

@@ -10,10 +10,10 @@ from watcher.domain.alerts import Transition, TransitionReason
 from watcher.domain.billing import before_the_end
 from watcher.domain.cadence import followed_out
 from watcher.domain.facts import JobFacts
-from watcher.domain.feed import Arrival, step_order
+from watcher.domain.feed import Arrival, history_order, rows_of
 from watcher.domain.health import job_health
 from watcher.domain.observations import EvalRow, Event, Gone, Observation, Row, Snapshot, Status, TrainRow, Unreadable
-from watcher.service.book import JobBook, rows_of
+from watcher.service.book import JobBook
 from watcher.service.bookstate import Whole, packed
 from watcher.service.errors import ProviderError
 from watcher.service.ports import Writes
@@ -157,7 +157,7 @@ class Visit:
 
     def rebuild(self, history: Sequence[Observation]) -> None:
         """Rules whose version or settings changed fold the whole history anew."""
-        self.book.fold.rebuild(self.book.stale, _in_order(self._live(list(history), self.observations)))
+        self.book.fold.rebuild(self.book.stale, history_order(self._live(list(history), self.observations)))
         self.book.stale = set()
         self._restarted = True
         if not self.book.fresh_contact:
@@ -216,7 +216,7 @@ class Visit:
         return everything
 
     def _refold(self, step: int, kept: list[Observation]) -> None:
-        ordered = _in_order(kept)
+        ordered = history_order(kept)
         self.book.restart(rows_of(ordered))
         self.book.fold.restart(step, ordered)
         self._restarted = True
@@ -375,6 +375,7 @@ class Visit:
             record.saved_seq = record.last_seq
             self.book.saved_at = self.now
         self.book.whole = self._whole or self.book.whole
+        self.book.forget_old_keys()
         self._committed_proposals()
 
     def _committed_proposals(self) -> None:
@@ -386,12 +387,6 @@ class Visit:
                 book.proposal = proposal
             else:
                 book.close_proposal(proposal)
-
-
-def _in_order(observations: Sequence[Observation]) -> list[Observation]:
-    """History as rules fold it: snapshots and events first, then rows by step. No rule asks how the two interleave."""
-    rest = [o for o in observations if not isinstance(o, TrainRow | EvalRow)]
-    return [*rest, *step_order(rows_of(list(observations)))]
 
 
 def _planned(snapshot: Snapshot, events: Sequence[Event]) -> Snapshot:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, cast
 
-from sqlalchemy import Connection, Delete, Executable, Insert, Select, Table, UpdateBase
+from sqlalchemy import CompoundSelect, Connection, Delete, Executable, Insert, Select, Table, UpdateBase
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import CursorResult
 
@@ -37,11 +37,11 @@ class Ready:
     It takes one row, by the names of its parameters.
     """
 
-    def __init__(self, statement: Insert | Delete, columns: list[str] | None = None) -> None:
+    def __init__(self, statement: Insert | Delete | CompoundSelect[Any], columns: list[str] | None = None) -> None:
         compiled = statement.compile(dialect=_NAMED, column_keys=columns)
         self.sql = str(compiled)
         self.brings = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
-        self.topic = TOPICS.get(cast("Table", statement.table).name)
+        self.topic = None if isinstance(statement, CompoundSelect) else TOPICS.get(cast("Table", statement.table).name)
 
 
 class _Storable:

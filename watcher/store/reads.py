@@ -20,10 +20,10 @@ from watcher.service.records import (
     StoredTransition,
 )
 from watcher.store import rows, schema
-from watcher.store.connected import STORABLE, sql_of
+from watcher.store.connected import STORABLE, Ready, sql_of
 from watcher.store.proposals import ProposalReads
 from watcher.store.pruning import PruningReads
-from watcher.store.series import LOGGED, from_row
+from watcher.store.series import EVAL, LOGGED, from_row
 from watcher.store.telling import TellingReads
 from watcher.store.values import load, micros, moment_or_none
 
@@ -58,14 +58,17 @@ _OBSERVATIONS = (
 )
 _LOG = _OBSERVATIONS.where(_obs.kind.in_(LOGGED))
 _span = schema.spans.c
-_KEY = select(_obs.kind, _obs.step, _obs.at_ns).where(_obs.job == bindparam("job"), _obs.step >= bindparam("from_step"))
+_HIGHEST = 2**63 - 1
+_KEY = select(case((_obs.kind == EVAL, -1 - _obs.step), else_=_obs.step), _obs.at_ns).where(
+    _obs.job == bindparam("job"), _obs.step.between(bindparam("from_step"), bindparam("last"))
+)
 _IN_SPANS = _KEY.where(
     _span.job == bindparam("job"),
     _span.high >= bindparam("from_step"),
     _obs.seq.between(_span.number * schema.SPAN, (_span.number + 1) * schema.SPAN - 1),
 )
 _AFTER_SPANS = _KEY.where(_obs.seq >= schema.unspanned(bindparam("job")))
-_ROW_KEYS = _IN_SPANS.union_all(_AFTER_SPANS).order_by("step", "kind", "at_ns")
+_ROW_KEYS = Ready(_IN_SPANS.union_all(_AFTER_SPANS))
 _STATES = (
     select(_states.rule, _states.fingerprint, _states.state)
     .where(_states.subject == bindparam("subject"))
@@ -171,13 +174,13 @@ class SqlReads(TellingReads, ProposalReads, PruningReads):
             return []
         return [from_row(row)[1] for row in self._run(_LOG, {"job": job, "after": 0})]
 
-    def row_keys(self, key: JobKey, *, from_step: int = 0) -> list[tuple[str, int, int]]:
-        """Ordered by step."""
+    def row_keys(self, key: JobKey, *, from_step: int = 0, before: int | None = None) -> list[tuple[int, int]]:
+        """In no order."""
         job = self._job_number(key)
         if job is None:
             return []
-        found = self._run(_ROW_KEYS, {"job": job, "from_step": from_step})
-        return [(kind, step, at_ns) for kind, step, at_ns in found]
+        asked = {"job": job, "from_step": from_step, "last": _HIGHEST if before is None else before - 1}
+        return self._run_ready(_ROW_KEYS, asked).fetchall()
 
     def states(self, subject: Subject) -> list[StateRecord]:
         """In the order in which they were saved."""
