@@ -2,18 +2,19 @@
 
 import asyncio
 import heapq
+from array import array
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from watcher.domain.holes import torn
 from watcher.domain.messages import Message
 from watcher.domain.observations import Event, Row, Snapshot, Status, TrainRow
 from watcher.service.errors import DeliveryError, FailureReason, ProviderError, StoreError
+from watcher.service.known import NONE_KNOWN, KnownRows, key_of
 from watcher.service.ports import Reads, Store, Writes
 from watcher.service.records import Checkpoint, Identity, JobDetail, JobKey, JobRecord, Listing, Metrics
 
@@ -197,7 +198,7 @@ class FakeProvider:
         *,
         from_step: int = 0,
         last_step: int | None = None,  # noqa: ARG002
-        known: Mapping[int, int] = MappingProxyType({}),
+        known: KnownRows = NONE_KNOWN,
     ) -> Metrics:
         asked = [row for row in self._job("metrics", job_id).rows if row.step >= from_step]
         read = [None if self.spoils(row) else row for row in asked]
@@ -319,8 +320,8 @@ class FakeReceivers:
         return sorted({target.receiver for target in self.all})
 
 
-def _is_known(row: Row, known: Mapping[int, int]) -> bool:
-    return isinstance(row, TrainRow) and row.at_ns > 0 and known.get(row.step) == row.at_ns
+def _is_known(row: Row, known: KnownRows) -> bool:
+    return isinstance(row, TrainRow) and row.at_ns > 0 and known.leading(array("q", key_of(row))) == 1
 
 
 # --- a store that fails ---

@@ -54,7 +54,7 @@ async def measure(server: Server, sweeps: int) -> dict[str, float]:
 
     async def ours(job_id: str, start: int) -> None:
         mine = known[job_id]
-        found = await provider.get_metrics(job_id, from_step=start, last_step=start, known=mine.times())
+        found = await provider.get_metrics(job_id, from_step=start, last_step=start, known=mine)
         mine.add(mine.unseen(found.rows))
         mine.forget_before(start)
 

@@ -31,7 +31,7 @@ class KnownRows:
         self._flat = array("q")
         self._top = -1
         """No train row of a higher step is known."""
-        self.update(keys)
+        self._extend(keys)
 
     def __len__(self) -> int:
         return len(self._flat) // 2
@@ -41,18 +41,34 @@ class KnownRows:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Rows were seen."""
-        self.update(map(key_of, rows))
+        self._extend(map(key_of, rows))
 
-    def update(self, keys: Iterable[RowKey]) -> None:
-        """More rows are known, none of them twice."""
+    def precede(self, keys: Iterable[RowKey]) -> None:
+        """Older rows are known too, none of which was."""
+        self._flat, newer = array("q"), self._flat
+        self._extend(keys)
+        self._flat += newer
+
+    def _extend(self, keys: Iterable[RowKey]) -> None:
         before = len(self._flat)
         for key in keys:
             self._flat.extend(key)
         self._top = max(self._top, max(self._flat[before::2], default=-1))
 
-    def times(self) -> dict[int, int]:
-        """The time of each train row by its step, for one who may leave out what is known: of two at a step, one."""
-        return dict(self._each())
+    def leading(self, keys: "array[int]") -> int:
+        """How many train rows at the beginning of an answer are known, where they follow each other as they did before.
+
+        Given as (step, at_ns, step, at_ns, …), as they are kept: so the fifty that a poll repeats take one comparison.
+        """
+        try:
+            place = self._flat.index(keys[1]) - 1
+        except (IndexError, ValueError):
+            return 0
+        same = self._flat[place : place + len(keys)] if place >= 0 and place % 2 == 0 else keys[:0]
+        if same == keys[: len(same)]:
+            return len(same) // 2
+        differs = next(number for number, pair in enumerate(zip(same, keys, strict=False)) if pair[0] != pair[1])
+        return differs // 2
 
     def unseen(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that are not known, each once, in the order in which they were logged."""
@@ -83,3 +99,7 @@ class KnownRows:
     def _each(self) -> Iterable[RowKey]:
         numbers = self._flat.tolist()
         return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+NONE_KNOWN = KnownRows()
+"""For one who has seen nothing: to be read only."""

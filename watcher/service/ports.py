@@ -1,8 +1,7 @@
 """What the services ask of the outside: provider, store, targets and clock. Adapters live elsewhere and import this."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from watcher.domain.alerts import Alert, Subject, Transition
@@ -10,6 +9,7 @@ from watcher.domain.groups import Decision, Group
 from watcher.domain.messages import Message
 from watcher.domain.muting import Silence
 from watcher.domain.observations import Observation, Snapshot
+from watcher.service.known import NONE_KNOWN, KnownRows
 from watcher.service.records import (
     Ack,
     AlertQuery,
@@ -62,11 +62,11 @@ class Provider(Protocol):
         *,
         from_step: int = 0,
         last_step: int | None = None,
-        known: Mapping[int, int] = MappingProxyType({}),
+        known: KnownRows = NONE_KNOWN,
     ) -> Metrics:
         """Rows with step >= from_step. `last_step` is the newest step known of the job, to size the windows.
 
-        Train rows that are `known` (at_ns by step) may be left out, but for those without a time.
+        Train rows that are `known` may be left out, but for those without a time.
         """
 
     async def get_checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:

@@ -109,7 +109,7 @@ class JobReader:
             book.key.job_id,
             from_step=start,
             last_step=job.steps_completed or book.state.pace.train_step,
-            known=book.known.times(),
+            known=book.known,
         )
         drift += answer.drift
         fresh = book.known.unseen(answer.rows)
@@ -151,7 +151,7 @@ class JobReader:
     async def _know_keys(self, book: JobBook, start: int) -> None:
         if book.known_from is None or start < book.known_from:
             before = book.known_from
-            book.known.update(
+            book.known.precede(
                 await self._store.read(lambda reads: reads.row_keys(book.key, from_step=start, before=before))
             )
             book.known_from = start

@@ -1,7 +1,6 @@
 """The `Provider` port for one Together account: which endpoint answers what, and what its answer may look like."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from watcher.domain.holes import Torn
@@ -11,6 +10,7 @@ from watcher.providers.together.bodies import AnswerTooLargeError
 from watcher.providers.together.connection import http_client
 from watcher.providers.together.transport import Caller, Limits, headers_of, root_of
 from watcher.service.errors import FailureReason, ProviderError
+from watcher.service.known import NONE_KNOWN, KnownRows
 from watcher.service.ports import Clock, NoTelemetry, Telemetry
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
 
@@ -89,7 +89,7 @@ class TogetherProvider:
         *,
         from_step: int = 0,
         last_step: int | None = None,
-        known: Mapping[int, int] = MappingProxyType({}),
+        known: KnownRows = NONE_KNOWN,
     ) -> Metrics:
         """Every row from a step on, never thinned by the server: a sample can leave out the one NaN.
 
@@ -177,7 +177,7 @@ class TogetherProvider:
 class _Gathered:
     """The rows of several windows as one answer, each unknown key named once."""
 
-    def __init__(self, known: Mapping[int, int]) -> None:
+    def __init__(self, known: KnownRows) -> None:
         self.known = known
         self._rows: list[Row] = []
         self._drift: dict[str, Drift] = {}

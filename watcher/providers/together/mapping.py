@@ -1,14 +1,15 @@
 """From JSON bodies to observations. What one entry lacks never costs another entry: bad ones are counted and named."""
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from watcher.domain import holes
 from watcher.domain.observations import Drift, EvalRow, Event, Row, Snapshot, Status, TrainRow
 from watcher.providers.together import wire
+from watcher.service.known import NONE_KNOWN, KnownRows
 from watcher.service.records import Checkpoint, Identity, JobDetail, Listing, Metrics
 
 EVENT_TYPES = frozenset(
@@ -239,12 +240,10 @@ def _event(fields: Mapping[str, object], before: datetime) -> Event:
     )
 
 
-def metrics(
-    items: Sequence[object], job_id: str, at: datetime, known: Mapping[int, int] = MappingProxyType({})
-) -> Metrics:
+def metrics(items: Sequence[object], job_id: str, at: datetime, known: KnownRows = NONE_KNOWN) -> Metrics:
     """Rows in the order of the answer. Keys beyond the published ones are named once each: they vary by method.
 
-    Train rows that are `known`, times by step, are left out.
+    Most train rows that are `known` are left out.
     """
     rows: list[Row] = []
     drifts, whole = Drifts(at), True
@@ -266,28 +265,44 @@ def metrics(
     return Metrics(rows=tuple(rows), drift=drifts.all(), torn=torn, repeated=repeated)
 
 
-def _unknown(items: Iterable[object], known: Mapping[int, int]) -> Iterator[object]:
+def _unknown(items: Iterable[object], known: KnownRows) -> Iterator[object]:
     """Train rows with nothing unusual about their keys, step, time and loss, but for known ones; the rest as it came.
 
     Five rows in six of an answer to a poll are known, and making a row of each took four times as long as this.
     """
     plain: set[tuple[str, ...]] = set()  # the keys that train rows were seen to have, in their order
-    number = wire.number
+    usual, keys = list[Mapping[str, Any]](), array("q")  # in a row
+    take, note, largest = usual.append, keys.append, wire.INT64_MAX
     for item in items:
-        if type(item) is dict:
-            keys = tuple(item)
-            if keys in plain:
-                step, at_ns, loss = item["train/global_step"], item["timestamp"], item["train/loss"]
-                if type(step) is type(at_ns) is int and type(loss) is float and step >= 0 < at_ns:
-                    if known.get(step) == at_ns:
-                        continue
-                    if step <= wire.INT64_MAX >= at_ns:
-                        norm, rate = number(item.get("train/grad_norm")), number(item.get("train/learning_rate"))
-                        yield TrainRow(step, at_ns, number(loss), norm, rate)
-                        continue
-            elif _PLAIN_KEYS <= item.keys() <= _TRAIN_KEYS:
-                plain.add(keys)
+        if type(item) is dict and (tuple(item) in plain or _is_plain(item, plain)):
+            step, at_ns, loss = item["train/global_step"], item["timestamp"], item["train/loss"]
+            whole = type(step) is type(at_ns) is int and type(loss) is float
+            if whole and 0 <= step <= largest and 0 < at_ns <= largest:
+                take(item)
+                note(step)
+                note(at_ns)
+                continue
+        if usual:
+            yield from map(_train_row, usual[known.leading(keys) :])
+            usual.clear()
+            del keys[:]
         yield item
+    yield from map(_train_row, usual[known.leading(keys) :])
+
+
+def _is_plain(item: dict[str, Any], plain: set[tuple[str, ...]]) -> bool:
+    """Whether these are the keys of a train row; they are then among the `plain` ones."""
+    found = _PLAIN_KEYS <= item.keys() <= _TRAIN_KEYS
+    if found:
+        plain.add(tuple(item))
+    return found
+
+
+def _train_row(item: Mapping[str, Any]) -> TrainRow:
+    """A train row whose step, time and loss are numbers as they should be."""
+    number = wire.number
+    norm, rate = number(item.get("train/grad_norm")), number(item.get("train/learning_rate"))
+    return TrainRow(item["train/global_step"], item["timestamp"], number(item["train/loss"]), norm, rate)
 
 
 def metric_row(fields: Mapping[str, object]) -> Row | None:
