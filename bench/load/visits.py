@@ -11,11 +11,10 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pydantic_core import from_json
@@ -27,6 +26,7 @@ from watcher import bootstrap, logs
 from watcher.cli.main import begin
 from watcher.domain.observations import Snapshot, Status
 from watcher.providers.together import TogetherProvider, mapping
+from watcher.service.known import NONE_KNOWN, KnownRows
 from watcher.service.records import JobDetail, Listing, Metrics
 from watcher.service.visit import Visit
 from watcher.settings import load_settings
@@ -90,7 +90,7 @@ class Answers(TogetherProvider):
         *,
         from_step: int = 0,
         last_step: int | None = None,  # noqa: ARG002 - as the port has it
-        known: Mapping[int, int] = MappingProxyType({}),
+        known: KnownRows = NONE_KNOWN,
     ) -> Metrics:
         await asyncio.sleep(0)
         with self._apart():

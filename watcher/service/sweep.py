@@ -341,6 +341,7 @@ class Sweeper:
 
     async def _commit(self, visit: Visit) -> None:
         if not visit.changed:
+            visit.book.forget_old_keys()
             return
         job_id = visit.book.key.job_id
         try:
