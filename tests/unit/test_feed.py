@@ -82,13 +82,14 @@ def test_rows_of_one_attempt_stand_by_step_and_train_before_eval() -> None:
 
 
 _small = st.integers(0, 6)
-some_rows = st.lists(
+any_rows = st.lists(
     st.one_of(
         st.builds(TrainRow, _small, _small, st.sampled_from([1.0, 2.0])),
         st.builds(EvalRow, _small, _small, st.sampled_from([1.0, 2.0])),
     ),
     max_size=6,
 )
+some_rows = any_rows | st.sets(_small, min_size=1).map(lambda steps: [train(step, step) for step in sorted(steps)])
 
 
 @given(before=some_rows, attempt=st.none() | st.builds(train, _small, _small), rows=some_rows)
@@ -108,3 +109,22 @@ def test_rows_go_back_when_one_of_them_does_in_its_turn(
             break
 
     assert foreseen is back
+
+
+@given(before=some_rows, attempt=st.none() | st.builds(train, _small, _small), rows=some_rows)
+def test_new_rows_are_taken_up_to_the_first_that_is_not(
+    before: list[Row], attempt: TrainRow | None, rows: list[Row]
+) -> None:
+    one_by_one, at_once = fed(*before), fed(*before)
+    if attempt is not None:
+        one_by_one.begin_attempt(attempt)
+        at_once.begin_attempt(attempt)
+    new = list[Row]()
+    for row in rows:
+        if one_by_one.classify(row) is not Arrival.NEW:
+            break
+        one_by_one.take(row)
+        new.append(row)
+
+    assert list(at_once.take_new(rows)) == new
+    assert at_once == one_by_one

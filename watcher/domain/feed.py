@@ -45,8 +45,10 @@ class Feed:
             return Arrival.DUPLICATE if _same(row, last) else Arrival.NEW
         return Arrival.ATTEMPT if row.at_ns > last.at_ns else Arrival.LATE
 
-    def goes_back(self, rows: Iterable[Row]) -> bool:
+    def goes_back(self, rows: Sequence[Row]) -> bool:
         """Whether one of these, were they taken in turn, is late or the first of another attempt; changes nothing."""
+        if self._goes_on(rows):
+            return False
         newest: dict[type[Row], float] = {type(row): row.step for row in (self.train, self.eval) if row is not None}
         for row in rows:
             if self._is_superseded(row):
@@ -70,11 +72,23 @@ class Feed:
 
     def take_new(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows before the first that is not new, nearly always all; each is taken."""
+        if rows and self._goes_on(rows):
+            self.take(rows[-1])
+            return rows
         for count, row in enumerate(rows):
             if self.classify(row) is not Arrival.NEW:
                 return rows[:count]
             self.take(row)
         return rows
+
+    def _goes_on(self, rows: Sequence[Row]) -> bool:
+        """Whether these are nothing but train rows of further steps, which is seen at a tenth of the cost."""
+        step, since = -1 if self.train is None else self.train.step, self.attempt_ns
+        for row in rows:
+            if type(row) is not TrainRow or row.step <= step or row.at_ns < since:
+                return False
+            step = row.step
+        return True
 
     def begin_attempt(self, row: Row) -> None:
         """The row is the first of another attempt."""

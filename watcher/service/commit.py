@@ -26,8 +26,8 @@ class _Waiting:
 class Coming:
     """`with committer.coming:` a piece of work is on its way, or ends in here without any."""
 
-    def __init__(self, arrived: asyncio.Event) -> None:
-        self._arrived = arrived
+    def __init__(self, fewer: Callable[[], None]) -> None:
+        self._fewer = fewer
         self.count = 0
 
     def __enter__(self) -> None:
@@ -35,7 +35,7 @@ class Coming:
 
     def __exit__(self, *_: object) -> None:
         self.count -= 1
-        self._arrived.set()
+        self._fewer()
 
 
 class Committer:
@@ -45,8 +45,8 @@ class Committer:
         self._store, self._clock, self._committed = store, clock, committed
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._arrived = asyncio.Event()
-        self.coming = Coming(self._arrived)
+        self._complete = asyncio.Event()
+        self.coming = Coming(self._look)
 
     async def commit(self, work: Callable[[Writes], None]) -> None:
         """Returns when the work is durable.
@@ -56,7 +56,7 @@ class Committer:
         """
         item = _Waiting(work, asyncio.get_running_loop().create_future())
         self._waiting.append(item)
-        self._arrived.set()
+        self._look()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
         await item.done
@@ -73,12 +73,17 @@ class Committer:
             self._waiting.extendleft(reversed(group[taken:]))
             self._settle(group[:taken])
 
+    def _look(self) -> None:
+        """Go on with what is waiting, once nothing is on its way that it has room for."""
+        if len(self._waiting) >= min(MOST, self.coming.count):
+            self._complete.set()
+
     async def _linger(self) -> None:
+        self._complete.clear()
+        self._look()
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                while len(self._waiting) < min(MOST, self.coming.count):
-                    self._arrived.clear()
-                    await self._arrived.wait()
+                await self._complete.wait()
 
     def _run(self, tx: Writes, group: list[_Waiting]) -> int:
         start = self._clock.monotonic()
