@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from watcher.service.ports import Clock, Store, Writes
 
-MOST = 40
+MOST = 80
 """Jobs in one transaction at most."""
 LONGEST = 0.2
 """Seconds after which a transaction takes no further job."""

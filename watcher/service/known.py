@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 
 from watcher.domain.feed import arrival_order
@@ -50,10 +51,9 @@ class KnownRows:
         self._flat += newer
 
     def _extend(self, keys: Iterable[RowKey]) -> None:
-        before = len(self._flat)
-        for key in keys:
-            self._flat.extend(key)
-        self._top = max(self._top, max(self._flat[before::2], default=-1))
+        numbers = [*chain.from_iterable(keys)]
+        self._flat.fromlist(numbers)
+        self._top = max(self._top, max(numbers[::2], default=-1))
 
     def leading(self, keys: "array[int]") -> int:
         """How many train rows at the beginning of an answer are known, where they follow each other as they did before.
