@@ -7,7 +7,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import cast
+from typing import Any, Protocol
 
 import httpx
 from pydantic_core import from_json
@@ -27,6 +27,16 @@ _EITHER = 32 + zlib.MAX_WBITS
 """For zlib: gzip or deflate, by the header of the stream (zlib.h, inflateInit2)."""
 
 
+class Answer(Protocol):
+    """What an exchange brought: httpx's has these too."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def stream(self) -> Any:  # noqa: ANN401 - pieces of the body as they came, by `async for`; httpx's says more
+        ...
+
+
 class AnswerTooLargeError(ProviderError):
     """The body is larger than what is read, or its values would be larger than what is held."""
 
@@ -38,7 +48,7 @@ class Bodies:
         self._most = most
         self._large = asyncio.Lock()
 
-    async def read(self, call: str, response: httpx.Response, *, effect: bool) -> bytearray:
+    async def read(self, call: str, answer: Answer, *, effect: bool) -> bytearray:
         """The unpacked body. Never more than the limit is unpacked: a few kilobytes can hold gigabytes.
 
         What is made of it before anything is awaited is made of one large body at a time, too.
@@ -49,17 +59,16 @@ class Bodies:
         """
         body = bytearray()
         try:
-            await self._fill(body, call, response, effect=effect)
+            await self._fill(body, call, answer, effect=effect)
         except BaseException:
             body.clear()  # what is raised holds this frame, at times for long
             raise
         return body
 
-    async def _fill(self, body: bytearray, call: str, response: httpx.Response, *, effect: bool) -> None:
-        unpack, alone = _unpacker(response), False
+    async def _fill(self, body: bytearray, call: str, answer: Answer, *, effect: bool) -> None:
+        unpack, alone = _unpacker(answer), False
         try:
-            # as it came: `aiter_raw` counts and cuts it
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+            async for chunk in answer.stream:
                 for piece in unpack(chunk):
                     if len(body) + len(piece) > self._most:
                         raise _too_large(call, effect=effect)
@@ -76,13 +85,13 @@ def _too_large(call: str, *, effect: bool) -> AnswerTooLargeError:
     return AnswerTooLargeError(error.reason, str(error), maybe_done=effect)
 
 
-def _unpacker(response: httpx.Response) -> Callable[[bytes], Iterable[bytes]]:
+def _unpacker(answer: Answer) -> Callable[[bytes], Iterable[bytes]]:
     """What makes of a chunk its content, piece by piece; httpx would unpack a chunk whole.
 
     Raises:
         httpx.DecodingError: it is packed in a way that was not asked for.
     """
-    packing = response.headers.get("content-encoding", "").strip().lower()
+    packing = answer.headers.get("content-encoding", "").strip().lower()
     if packing in ("", "identity"):
         return lambda chunk: (chunk,)
     if packing not in ("gzip", "deflate"):
@@ -102,7 +111,7 @@ def _unpacker(response: httpx.Response) -> Callable[[bytes], Iterable[bytes]]:
     return unpack
 
 
-def decoded(call: str, response: httpx.Response, body: bytearray, *, effect: bool) -> Mapping[str, object]:
+def decoded(call: str, answer: Answer, body: bytearray, *, effect: bool) -> Mapping[str, object]:
     """The object in a 2xx body, which is empty then. The edge in front of the API answers 200 with a page at times.
 
     Raises:
@@ -111,7 +120,7 @@ def decoded(call: str, response: httpx.Response, body: bytearray, *, effect: boo
     """
     # What is raised here may be kept for a while, and with it this frame: it must hold neither body nor values.
     try:
-        if response.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
+        if answer.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
             raise failures.of_payload(call, "the answer is a web page", effect=effect)
         if _heavy(body):
             raise _too_large(call, effect=effect)

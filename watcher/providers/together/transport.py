@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import httpx
 
@@ -172,20 +173,14 @@ class Caller:
         """Sends, follows the few redirects that stay on the host (the key goes nowhere else), and reads a 2xx."""
         hops = 0
         while True:
-            response = await self._http.exchange(method, url)
+            answer = await self._http.exchange(method, url)
             try:
-                if response.is_success:
-                    body = await self._bodies.read(call, response, effect=effect)
-                    return decoded(call, response, body, effect=effect)
-                onward = response.next_request
+                if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    body = await self._bodies.read(call, answer, effect=effect)
+                    return decoded(call, answer, body, effect=effect)
                 hops += 1
-                if effect or onward is None or hops > _MAX_REDIRECTS or not _same_origin(response.url, onward.url):
-                    now = self._clock.now()
-                    raise failures.of_status(call, response.status_code, response.headers, now, effect=effect)
-                url = str(onward.url)  # the request that httpx offers would be sent with an empty chunked body
+                if effect or answer.onward is None or hops > _MAX_REDIRECTS:
+                    raise failures.of_status(call, answer.status, answer.headers, self._clock.now(), effect=effect)
+                url = answer.onward
             finally:
-                await response.aclose()
-
-
-def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
-    return (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+                answer.release()
