@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpcore  # noqa: F401 - httpx imports it late; were that within an inner run of pytest, it would be forgotten again
 import httpx
 import pytest
 from pydantic import SecretStr
