@@ -8,7 +8,7 @@ import pytest
 
 from tests.timeline import ENFORCE, NEVER, Scene, between, firing, resolved, scene
 from tests.toys import High
-from watcher.domain.observations import Row, Status
+from watcher.domain.observations import EvalRow, Row, Status, TrainRow
 from watcher.service.records import Listing
 from watcher.service.report import SweepReport
 
@@ -189,3 +189,30 @@ async def test_a_list_that_is_older_than_the_last_look_is_not_believed(play: Sce
     book = play.sweeper.book("ft-1")
     assert book is not None
     assert book.snapshot.status is Status.CANCELLED
+
+
+@pytest.mark.parametrize("late", [None, 0, 30], ids=["no eval", "in time", "30 rows late"])
+@pytest.mark.parametrize("begin", [20, 89, 90, 91])
+async def test_a_window_that_goes_back_to_the_last_evaluation_brings_no_row_twice(
+    play: Scene, begin: int, late: int | None
+) -> None:
+    """The window of rows grows as soon as an evaluation is due, and its keys were forgotten by then."""
+    job = play.job(step=begin, total_steps=1000, n_evals=5)
+
+    def evaluate(step: int) -> None:
+        job.rows.append(EvalRow(step, job.rows[-1].at_ns + 1, 1.0))
+
+    for step in (200, 400) if late is not None else ():
+        minutes = (step - begin + (late or 0)) / 6
+        play.do(f"{int(minutes)}m{int(minutes % 1 * 60)}s", lambda step=step: evaluate(step))
+    play.do("51m", play.restart)
+    await play.run("80m")
+
+    book = play.sweeper.book("ft-1")
+    assert book is not None
+    assert book.state.pace.train_step == begin + 480
+    stored = await play.store.read(lambda reads: reads.row_keys(book.key))
+    assert len(stored) == len(set(stored)) == len(job.rows)
+    seen = await play.store.read(lambda reads: reads.observations(book.key))
+    steps = [row.step for _, row in seen if isinstance(row, TrainRow)]
+    assert steps == sorted(steps)

@@ -176,8 +176,10 @@ class JobBook:
     def forget_old_keys(self) -> None:
         """Keep memory bounded: what lies before the next window is in the store, should another be asked for."""
         if len(self.known) > _KNOWN:
-            self.known_from = next_from(self.state.pace, self.snapshot)
-            self.known.forget_before(self.known_from)
+            keep_from = next_from(self.state.pace, self.snapshot)
+            if self.known_from is not None and keep_from > self.known_from:  # what a window goes back to is looked up
+                self.known.forget_before(keep_from)
+                self.known_from = keep_from
 
     def facts(self, link: str) -> JobFacts:
         """The job as it is now, for messages and pages."""
