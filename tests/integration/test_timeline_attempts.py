@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,7 +205,7 @@ async def test_a_window_that_goes_back_to_the_last_evaluation_brings_no_row_twic
 
     for step in (200, 400) if late is not None else ():
         minutes = (step - begin + (late or 0)) / 6
-        play.do(f"{int(minutes)}m{int(minutes % 1 * 60)}s", lambda step=step: evaluate(step))
+        play.do(f"{int(minutes)}m{int(minutes % 1 * 60)}s", partial(evaluate, step))
     play.do("51m", play.restart)
     await play.run("80m")
 
