@@ -42,13 +42,13 @@ class FakeHealth:
 
 
 class DeafStore:
-    """A `Store` that can't read; the message is not for readers of the page."""
+    """A `Store` on a damaged file; the message is not for readers of the page."""
 
     async def read(self, work: Callable[[Reads], T]) -> T:
         raise StoreError(f"disk image is malformed: /secret/place ({work.__name__})")
 
     async def write(self, work: Callable[[Writes], T]) -> T:
-        raise NotImplementedError(work)
+        raise StoreError(f"disk image is malformed: /secret/place ({work.__name__})")
 
     async def aclose(self) -> None: ...
 

@@ -1,8 +1,9 @@
-"""How many messages a second one target is sent: the outbox and the dispatcher as they are, Apprise, HTTP on loopback.
+"""How many messages a second are sent: the outbox and the dispatcher as they are, Apprise, HTTP on loopback.
 
-    python -m bench.load.lane [--messages 500] [--pictures]
+    python -m bench.load.lane [--messages 500] [--addresses 1] [--pictures]
 
-Each message is claimed, sent and recorded before the next. With --pictures each carries a curve, drawn for it.
+Each message is claimed, sent and recorded before the next one to the same address. With --pictures each carries a
+curve, drawn for it.
 """
 
 import argparse
@@ -32,11 +33,11 @@ _WHAT = "The loss is no number for 3 rows in a row, since step 2,014; the last f
 _FACTS = (("step", "2,016 of 40,000"), ("model", "base"), ("last loss", "1.672"), ("spent", "$1.20 so far"))
 
 
-def rate(messages: int, *, pictures: bool) -> dict[str, float]:
-    """Messages a second by the clock, and seconds of CPU of this process for one."""
+def rate(messages: int, *, pictures: bool = False, addresses: int = 1) -> dict[str, float]:
+    """Messages a second by the clock, to all addresses together, and seconds of CPU of this process for one."""
     logs.configure_logs(level="warning", style="json")
     with tempfile.TemporaryDirectory() as folder, serving(_JOBS, _STEP) as server:
-        settings = load_settings(settings_file(Path(folder), server.url, pictures=pictures), {})
+        settings = load_settings(settings_file(Path(folder), server.url, pictures=pictures, addresses=addresses), {})
         return asyncio.run(_measure(bootstrap.build(settings, Path(folder)), messages))
 
 
@@ -46,9 +47,10 @@ async def _measure(app: App, messages: int) -> dict[str, float]:
         await _send(app, "warm", 5)
         wall, cpu = time.perf_counter(), time.process_time()
         await _send(app, "counted", messages)
+        sent = messages * len(app.receivers.targets("team"))
         return {
-            "messages_a_second": messages / (time.perf_counter() - wall),
-            "cpu": (time.process_time() - cpu) / messages,
+            "messages_a_second": sent / (time.perf_counter() - wall),
+            "cpu": (time.process_time() - cpu) / sent,
         }
     finally:
         await app.close()
@@ -57,12 +59,15 @@ async def _measure(app: App, messages: int) -> dict[str, float]:
 async def _send(app: App, name: str, count: int) -> None:
     # Made long ago: messages that are late anyway wait for their pictures, those of a burst would not.
     made_at = app.clock.now() - LATE
-    (target,) = app.receivers.targets("team")
-    effects = [_effect(f"{name}-{n}", target.id, PLACE % (n % _JOBS), made_at) for n in range(count)]
+    effects = [
+        _effect(f"{name}-{n}:{target.id}", target.id, PLACE % (n % _JOBS), made_at)
+        for n in range(count)
+        for target in app.receivers.targets("team")
+    ]
     await app.store.write(lambda tx: [tx.enqueue([e], made_at - timedelta(seconds=n)) for n, e in enumerate(effects)])
     before = app.dispatcher.delivered
     await app.dispatcher.run_until_idle()
-    assert app.dispatcher.delivered == before + count
+    assert app.dispatcher.delivered == before + len(effects)
 
 
 def _effect(key: str, target: str, job_id: str, at: datetime) -> NewEffect:
@@ -94,9 +99,10 @@ def _effect(key: str, target: str, job_id: str, at: datetime) -> NewEffect:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=500)
+    parser.add_argument("--addresses", type=int, default=1)
     parser.add_argument("--pictures", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(rate(given.messages, pictures=given.pictures)))
+    print(json.dumps(rate(given.messages, pictures=given.pictures, addresses=given.addresses)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ EACH_ALONE = {"storm": 1000}
 """Routing by which every job is told of in a message of its own, however many there are at once."""
 
 
-def settings_file(folder: Path, url: str, *, pictures: bool = True, route: Mapping[str, Any] = EACH_ALONE) -> Path:
+def settings_file(
+    folder: Path, url: str, *, pictures: bool = True, route: Mapping[str, Any] = EACH_ALONE, addresses: int = 1
+) -> Path:
     path = folder / "watcher.yaml"
     account = {
         "name": "main",
@@ -25,7 +27,7 @@ def settings_file(folder: Path, url: str, *, pictures: bool = True, route: Mappi
         json.dumps(
             {
                 "accounts": [account],
-                "receivers": [{"name": "team", "urls": [f"json://{place}/"]}],
+                "receivers": [{"name": "team", "urls": [f"json://{place}/{n}" for n in range(addresses)]}],
                 "route": {"receiver": "team", **route},
                 "pictures": pictures,
                 "log": {"level": "warning", "format": "json"},
