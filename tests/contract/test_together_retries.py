@@ -1,16 +1,18 @@
 """When the Together client asks again, how long it waits, and how fast it asks; on a clock that only sleeping moves."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
-from tests.loopback import Answer, SkippingClock, script, serving
+from tests.loopback import Answer, Request, SkippingClock, ok, script, serving
 from tests.together import EMPTY, ID, KEY, QUICK, Counted, without_network_settings
 from watcher.providers.together import Limits, TogetherProvider
+from watcher.providers.together.breaker import FAILURES, LASTING, REST
 from watcher.providers.together.connection import http_client
 from watcher.providers.together.pace import Pace
 from watcher.providers.together.transport import Caller, any_up_to, headers_of
@@ -287,3 +289,71 @@ async def reached(value: Callable[[], int], goal: int) -> None:
     async with asyncio.timeout(5):
         while value() < goal:  # noqa: ASYNC110 - the server counts, it has no event for a number
             await asyncio.sleep(0.001)
+
+
+# --- when nothing gets through
+
+
+async def test_where_nothing_gets_through_nobody_waits_for_a_failure_of_his_own(clock: SkippingClock) -> None:
+    """Of two hundred jobs some find out that the API does not answer; the others are told so."""
+
+    def fail(_: Request) -> Answer:
+        clock.advance(1.0)
+        return CUT
+
+    async with serving(fail) as server, _client(server.url, clock) as client:
+        ended = await asyncio.gather(*(client.get_metrics(f"ft-{n}") for n in range(200)), return_exceptions=True)
+        asked = len(server.requests)
+        reasons = {error.reason for error in ended if isinstance(error, ProviderError)}
+
+        assert len(server.requests) <= FAILURES + 4
+        assert len([error for error in ended if "not asked" in str(error)]) == 200 - asked
+        assert reasons == {FailureReason.NETWORK}
+        assert all(isinstance(error, ProviderError) and error.retryable for error in ended)
+
+        clock.advance(REST)
+        with pytest.raises(ProviderError, match="get_metrics"):
+            await client.get_metrics(ID)
+        assert len(server.requests) == asked + 1  # one finds out for all
+
+        clock.advance(REST)
+        server.answer = script(ok({"metrics": []}))
+        await client.get_metrics(ID)
+        server.answer = script(CUT)
+        for _ in range(FAILURES - 1):
+            with pytest.raises(ProviderError):
+                await client.get_metrics(ID)
+            clock.advance(1.0)
+        assert len(server.requests) == asked + 1 + FAILURES
+
+
+async def test_a_short_outage_is_for_tries(clock: SkippingClock) -> None:
+    async with serving(script(CUT)) as server, _client(server.url, clock) as client:
+        for _ in range(3 * FAILURES):
+            clock.advance(LASTING / FAILURES / 4)
+            with pytest.raises(ProviderError):
+                await client.get_metrics(ID)
+
+        assert len(server.requests) == 3 * FAILURES
+
+
+@pytest.mark.parametrize("status", [401, 404, 429])
+async def test_an_api_that_answers_is_not_down(status: int, clock: SkippingClock) -> None:
+    async with serving(script(Answer(status=status))) as server, _client(server.url, clock) as client:
+        for _ in range(2 * FAILURES):
+            clock.advance(LASTING)
+            with pytest.raises(ProviderError):
+                await client.get_metrics(ID)
+
+        assert len(server.requests) == 2 * FAILURES
+
+
+@asynccontextmanager
+async def _client(url: str, clock: SkippingClock) -> AsyncIterator[TogetherProvider]:
+    """One that tries each call once."""
+    limits = Limits(per_second=1e5, attempts=1, concurrency=4)
+    client = TogetherProvider(account="acme", api_key=KEY, clock=clock, base_url=url, limits=limits)
+    try:
+        yield client
+    finally:
+        await client.aclose()

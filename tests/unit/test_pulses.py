@@ -48,3 +48,15 @@ async def test_a_stepped_clock_makes_no_account_seen_or_unseen(hours: int) -> No
 
     assert [reason for reason in after_step if "account" in reason] == []
     assert "account main: no useful sweep within 90 s (timeout)" in unseen
+
+
+async def test_an_account_was_seen_when_the_sweep_began_not_when_it_ended() -> None:
+    """In the midst of it the API may have fallen silent, and the end was long in coming."""
+    clock = FakeClock()
+    health = Health(clock, DeafStore())
+    health.watch("main", INTERVAL)
+    clock.advance(100)
+    health.swept("main", None, took=95)
+
+    assert health.pulses["main"].useful_at == START + after(5)
+    assert "account main: no useful sweep within 90 s (sweeps are late)" in await health.ready()

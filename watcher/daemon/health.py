@@ -49,14 +49,18 @@ class Health:
         """An account is swept no more."""
         self._accounts.pop(account, None)
 
-    def swept(self, account: str, reason: str | None) -> None:
-        """A sweep is over; `reason` is None when the account could be seen."""
+    def swept(self, account: str, reason: str | None, *, took: float = 0.0) -> None:
+        """A sweep is over; `reason` is None when the account could be seen.
+
+        It was seen when the sweep began, so many seconds ago: where the API fell silent in its midst, it ends late.
+        """
         known = self._accounts.get(account)
         if known is None:
             return  # taken out of the configuration while it was swept
         known.swept_at = self.clock.now()
         if reason is None:
-            known.useful_at, known.useful_tick, known.reason = known.swept_at, self.clock.monotonic(), ""
+            known.useful_at = known.swept_at - timedelta(seconds=took)
+            known.useful_tick, known.reason = self.clock.monotonic() - took, ""
         else:
             known.reason = reason
 

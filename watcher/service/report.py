@@ -19,6 +19,8 @@ class SweepReport:
     at: datetime
     reason: str | None = None
     detail: str = ""
+    took: float = 0.0
+    """Seconds from its beginning to its end."""
     jobs: int = 0
     rows: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -43,14 +45,14 @@ class SweepReport:
         unread = tuple((what, count, self.unread_in[what]) for what, count in sorted(self.unreadable.items()))
         return SweepOutcome(at=self.at, reason=self.reason, detail=self.detail, unreadable=unread)
 
-    def count(self, telemetry: Telemetry, seconds: float) -> None:
-        """Count it, when it has taken so long."""
+    def count(self, telemetry: Telemetry) -> None:
+        """Count it, when it is over."""
         for rule, some in self.spent.items():
             telemetry.rule(rule, some)
         self.spent.clear()
         for what, count in self.unreadable.items():
             telemetry.unreadable(self.account, what, count)
-        telemetry.sweep(self.account, self.reason, seconds, self.rows)
+        telemetry.sweep(self.account, self.reason, self.took, self.rows)
 
     def blinding(self) -> str | None:
         """Why the account counts as not seen: a key or balance problem anywhere, or more than half of the jobs unread.

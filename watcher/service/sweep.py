@@ -94,7 +94,8 @@ class Sweeper:
                     report.take_unreadable("jobs", listing.bad, next(iter(listing.bad_ids), ""))
                 await self._visit_all(listing.jobs, set(listing.bad_ids), report, drift, now)
             await self._conclude(report, drift)
-            report.count(self._telemetry, self._clock.monotonic() - begun)
+            report.took = self._clock.monotonic() - begun
+            report.count(self._telemetry)
             self._steps_settled = steps
             return report
 

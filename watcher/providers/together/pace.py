@@ -1,6 +1,7 @@
 """How fast one account may be asked: a rate with a burst, and how many at once."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 from watcher.service.ports import Clock
@@ -17,18 +18,29 @@ class Pace:
         per_second: requests a second in the long run.
         burst: requests that may follow each other at once after a pause; at least 1.
         concurrency: exchanges at the same time.
+        gate: called by each whose place has come; what it raises is raised to them, and they do not wait any longer.
     """
 
-    def __init__(self, clock: Clock, *, per_second: float, burst: int, concurrency: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        per_second: float,
+        burst: int,
+        concurrency: int,
+        gate: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._gap = 1.0 / per_second
         self._saved = (burst - 1) * self._gap
         self._due = clock.monotonic() - self._saved
         self._slots = asyncio.Semaphore(concurrency)
+        self._gate = gate
 
     async def __aenter__(self) -> Self:
         await self._slots.acquire()
         try:
+            self._gate()
             await self.turn()
         except BaseException:
             self._slots.release()

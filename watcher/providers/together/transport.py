@@ -15,6 +15,7 @@ import httpx
 from watcher import __version__
 from watcher.providers.together import failures
 from watcher.providers.together.bodies import Bodies, decoded
+from watcher.providers.together.breaker import Breaker
 from watcher.providers.together.connection import Client
 from watcher.providers.together.pace import Pace
 from watcher.service.errors import ConfigError, ProviderError
@@ -103,7 +104,14 @@ class Caller:
         self._limits = limits
         self._jitter = jitter
         self._bodies = Bodies(limits.max_body)
-        self._pace = Pace(clock, per_second=limits.per_second, burst=limits.burst, concurrency=limits.concurrency)
+        self._breaker = Breaker(clock)
+        self._pace = Pace(
+            clock,
+            per_second=limits.per_second,
+            burst=limits.burst,
+            concurrency=limits.concurrency,
+            gate=self._breaker.check,
+        )
 
     async def get(self, call: str, url: str) -> Mapping[str, object]:
         """The JSON object that a GET answers.
@@ -150,13 +158,17 @@ class Caller:
         """One exchange, counted under its outcome."""
         started, outcome = self._clock.monotonic(), "ok"
         try:
-            return await self._exchange(call, method, url)
+            found = await self._exchange(call, method, url)
         except ProviderError as exc:
             outcome = exc.reason.value
+            self._breaker.note(exc)
             raise
         except BaseException:
             outcome = "aborted"
             raise
+        else:
+            self._breaker.note(None)
+            return found
         finally:
             self._telemetry.api_request(self._account, call, outcome, self._clock.monotonic() - started)
 
