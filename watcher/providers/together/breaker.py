@@ -7,7 +7,7 @@ FAILURES = 16
 """Exchanges that fail in a row before it opens, none of them answered: two rounds of the default concurrency."""
 LASTING = 10.0
 """Seconds that they last at least: a short outage is what tries are for."""
-REST = 5.0
+REST = 3.0
 """Seconds for which it stays open, long enough for all who wait to be told. After that one failure opens it again."""
 _DOWN = frozenset({FailureReason.SERVER, FailureReason.TIMEOUT, FailureReason.NETWORK})
 
