@@ -27,7 +27,7 @@ def settings_file(
         json.dumps(
             {
                 "accounts": [account],
-                "receivers": [{"name": "team", "urls": [f"json://{place}/{n}" for n in range(addresses)]}],
+                "receivers": [{"name": "team", "urls": [f"json://{place}/{n or ''}" for n in range(addresses)]}],
                 "route": {"receiver": "team", **route},
                 "pictures": pictures,
                 "log": {"level": "warning", "format": "json"},
