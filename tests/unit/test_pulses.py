@@ -8,6 +8,7 @@ from tests.fakes import START, FakeClock
 from tests.website import DeafStore
 from watcher.daemon.health import Health
 from watcher.service.records import Pulse
+from watcher.service.report import SweepReport
 
 INTERVAL = timedelta(seconds=30)
 
@@ -50,13 +51,17 @@ async def test_a_stepped_clock_makes_no_account_seen_or_unseen(hours: int) -> No
     assert "account main: no useful sweep within 90 s (timeout)" in unseen
 
 
-async def test_an_account_was_seen_when_the_sweep_began_not_when_it_ended() -> None:
+async def test_an_account_was_seen_when_a_sweep_with_a_failure_began_not_when_it_ended() -> None:
     """In the midst of it the API may have fallen silent, and the end was long in coming."""
+    report = SweepReport(account="main", at=START, took=95, jobs=9)
+    report.failed["not_found"] += 1
+    assert report.unsure == 0
+    report.failed["timeout"] += 1
     clock = FakeClock()
     health = Health(clock, DeafStore())
     health.watch("main", INTERVAL)
     clock.advance(100)
-    health.swept("main", None, took=95)
+    health.swept("main", None, unsure=report.unsure)
 
     assert health.pulses["main"].useful_at == START + after(5)
     assert "account main: no useful sweep within 90 s (sweeps are late)" in await health.ready()

@@ -149,7 +149,7 @@ class Daemon:
                 log.error("sweep.not_stored", account=sweeper.config.name, reason=str(error))
                 self.health.not_stored(str(error))
                 return
-            self.health.swept(report.account, report.reason, took=report.took)
+            self.health.swept(report.account, report.reason, unsure=report.unsure)
             if report.reason is None:
                 self.useful()
             self.wake.set()

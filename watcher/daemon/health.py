@@ -49,18 +49,15 @@ class Health:
         """An account is swept no more."""
         self._accounts.pop(account, None)
 
-    def swept(self, account: str, reason: str | None, *, took: float = 0.0) -> None:
-        """A sweep is over; `reason` is None when the account could be seen.
-
-        It was seen when the sweep began, so many seconds ago: where the API fell silent in its midst, it ends late.
-        """
+    def swept(self, account: str, reason: str | None, *, unsure: float = 0.0) -> None:
+        """A sweep is over; `reason` is None when the account could be seen, up to so many seconds ago."""
         known = self._accounts.get(account)
         if known is None:
             return  # taken out of the configuration while it was swept
         known.swept_at = self.clock.now()
         if reason is None:
-            known.useful_at = known.swept_at - timedelta(seconds=took)
-            known.useful_tick, known.reason = self.clock.monotonic() - took, ""
+            known.useful_at = known.swept_at - timedelta(seconds=unsure)
+            known.useful_tick, known.reason = self.clock.monotonic() - unsure, ""
         else:
             known.reason = reason
 

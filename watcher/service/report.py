@@ -35,6 +35,14 @@ class SweepReport:
     def ok(self) -> bool:
         return self.reason is None
 
+    @property
+    def unsure(self) -> float:
+        """Seconds before its end since which the account was not surely seen.
+
+        With a call that failed, that is since it began: the API may have fallen silent in its midst, and it ended late.
+        """
+        return self.took if any(reason != FailureReason.NOT_FOUND for reason in self.failed) else 0.0
+
     def take_unreadable(self, what: str, count: int, job_id: str = "") -> None:
         """Entries that could not be made out."""
         self.unreadable[what] += count
