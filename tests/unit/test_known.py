@@ -78,8 +78,12 @@ def test_the_rows_that_a_poll_repeats_lead_its_answer() -> None:
 
 
 @given(
-    polls=st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans()), max_size=12),
-    evals=st.none() | st.integers(1, 6),
+    polls=st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from([False] * 7 + [True]), st.sampled_from([False] * 7 + [True])),
+        min_size=4,
+        max_size=12,
+    ),
+    evals=st.none() | st.integers(2, 6),
     first=st.integers(0, 150),
 )
 def test_all_stored_rows_from_some_step_on_are_known(
